@@ -1,0 +1,1 @@
+"""One file a subcommand: parses arguments and prints, holds no rules."""

@@ -1,0 +1,1 @@
+"""Accounts, mailboxes and messages: what a professional keeps."""

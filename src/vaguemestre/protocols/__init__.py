@@ -1,0 +1,1 @@
+"""Wire protocols as machines: bytes to commands, replies and states. No I/O."""

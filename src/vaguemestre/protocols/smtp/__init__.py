@@ -1,0 +1,1 @@
+"""SMTP (RFC 5321) without I/O: server and client machines."""

@@ -1,0 +1,1 @@
+"""The database and the sealed blobs. Knows no table of the domain."""
