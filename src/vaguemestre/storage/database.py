@@ -1,0 +1,330 @@
+"""The database: many readers, one writer that commits all who wait together.
+
+What it keeps true: when `write` returns, what it did is on disk and visible to every reader; when it raises, none of it
+is. Two stores run the same code: SQLite through SQLCipher (one file, wholly encrypted) and PostgreSQL.
+
+Rules:
+1. Functions given to `read` and `write` take an open Connection first, and neither open nor commit.
+2. One writer thread takes all that wait, runs them in one transaction, then wakes their callers (group commit): the cost
+   of making a commit durable is shared, and grows no queue.
+3. Items handed to `write_together` with the same function run as one call over the list of them, so that statements are
+   prepared once. If that call fails, each item runs alone: one bad item fails nobody else.
+4. A function that raises leaves nothing behind. A fact of the domain (VaguemestreError) reaches the caller as it is;
+   what the database says becomes a StorageFailure: nothing was acknowledged, the caller may try again.
+
+A crash before the commit loses only what nobody was told of; after it, only the telling.
+"""
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby
+from pathlib import Path
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+import sqlcipher3.dbapi2 as sqlcipher
+from sqlalchemy.pool import QueuePool
+
+from vaguemestre import log
+from vaguemestre.errors import ConfigurationError, KeyFailure, StorageFailure, VaguemestreError
+
+Result = TypeVar("Result")
+Item = TypeVar("Item")
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+_BATCH = 256  # more would not share the commit better, and would make the first wait for the last
+_BUSY_SECONDS = 10
+_log = log.get("storage.database")
+
+
+class Database:
+    """An open store. `close` it; use from any thread."""
+
+    def __init__(self, reading: sa.Engine, writing: sa.Engine, readers: int = 4) -> None:
+        self._reading = reading
+        self._writing = writing
+        self._threads = ThreadPoolExecutor(readers, thread_name_prefix="read")
+        self._waiting: deque[_Write] = deque()
+        self._wake = threading.Condition()
+        self._closing = False
+        self._writer = threading.Thread(target=self._write_until_closed, name="writer", daemon=True)
+        self._writer.start()
+
+    def read(self, fn: Callable[..., Result], *args: Any) -> Result:
+        """Run `fn(connection, *args)` on a reader's connection, in a snapshot."""
+        try:
+            with self._reading.connect() as connection:
+                return fn(connection, *args)
+        except sa.exc.SQLAlchemyError as error:
+            raise _failure(error) from error
+
+    async def read_async(self, fn: Callable[..., Result], *args: Any) -> Result:
+        """`read`, awaited from an event loop."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: self.read(fn, *args))
+
+    def write(self, fn: Callable[..., Result], *args: Any) -> Result:
+        """Run `fn(connection, *args)` in a durable transaction; returns once it is on disk."""
+        waiter = _ThreadWaiter()
+        self._submit(_Write(fn, args, False, waiter))
+        return waiter.outcome()  # type: ignore[no-any-return]
+
+    async def write_async(self, fn: Callable[..., Result], *args: Any) -> Result:
+        """`write`, awaited from an event loop. Cancelling the wait does not undo the write."""
+        waiter = _LoopWaiter(asyncio.get_running_loop())
+        self._submit(_Write(fn, args, False, waiter))
+        return await waiter.future  # type: ignore[no-any-return]
+
+    async def write_together(self, fn: Callable[[sa.Connection, Sequence[Item]], Sequence[Result]], item: Item) -> Result:
+        """Run `fn(connection, items)` over all items waiting for the same `fn`; returns this item's result."""
+        waiter = _LoopWaiter(asyncio.get_running_loop())
+        self._submit(_Write(fn, item, True, waiter))
+        return await waiter.future  # type: ignore[no-any-return]
+
+    def close(self) -> None:
+        """Finish what waits, then let go of the files."""
+        with self._wake:
+            self._closing = True
+            self._wake.notify()
+        self._writer.join()
+        self._threads.shutdown()
+        self._reading.dispose()
+        self._writing.dispose()
+
+    def _submit(self, write: "_Write") -> None:
+        with self._wake:
+            if self._closing:
+                raise StorageFailure("The database is closing.", "La base de données se ferme.")
+            self._waiting.append(write)
+            self._wake.notify()
+
+    def _write_until_closed(self) -> None:
+        while True:
+            with self._wake:
+                while not self._waiting and not self._closing:
+                    self._wake.wait()
+                if not self._waiting:
+                    return
+                batch = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
+            try:
+                self._commit(batch)
+            except Exception as error:  # rule 4: whatever broke, every caller is told and the writer lives on
+                failure = _failure(error)
+                for write in batch:
+                    write.result, write.error = None, failure
+                _log.error("commit failed", error=type(error).__name__, writes=len(batch))
+            _tell(batch)
+
+    def _commit(self, batch: list["_Write"]) -> None:
+        with self._writing.begin() as connection:
+            for together, group in groupby(_grouped(batch), key=lambda write: write.fn if write.together else None):
+                writes = list(group)
+                if together is None or not _run_together(connection, together, writes):
+                    for write in writes:
+                        _run_alone(connection, write)
+
+
+class _Write:
+    __slots__ = ("argument", "error", "fn", "result", "together", "waiter")
+
+    def __init__(self, fn: Callable[..., Any], argument: Any, together: bool, waiter: "_ThreadWaiter | _LoopWaiter") -> None:
+        self.fn = fn
+        self.argument = argument
+        self.together = together
+        self.waiter = waiter
+        self.result: Any = None
+        self.error: BaseException | None = None
+
+
+class _ThreadWaiter:
+    __slots__ = ("_done", "_write")
+
+    def __init__(self) -> None:
+        self._done = threading.Event()
+        self._write: _Write | None = None
+
+    def settle(self, write: _Write) -> None:
+        self._write = write
+        self._done.set()
+
+    def outcome(self) -> Any:
+        self._done.wait()
+        assert self._write is not None  # noqa: S101 - set before the event
+        if self._write.error is not None:
+            raise self._write.error
+        return self._write.result
+
+
+class _LoopWaiter:
+    __slots__ = ("future", "loop")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.future: asyncio.Future[Any] = loop.create_future()
+
+    def settle(self, write: _Write) -> None:
+        if self.future.cancelled():
+            return
+        if write.error is not None:
+            self.future.set_exception(write.error)
+        else:
+            self.future.set_result(write.result)
+
+
+def _tell(batch: list[_Write]) -> None:
+    """Wake the callers: one call into each event loop however many of its tasks wait."""
+    loops: dict[asyncio.AbstractEventLoop, list[_Write]] = {}
+    for write in batch:
+        if isinstance(write.waiter, _LoopWaiter):
+            loops.setdefault(write.waiter.loop, []).append(write)
+        else:
+            write.waiter.settle(write)
+    for loop, writes in loops.items():
+        try:
+            loop.call_soon_threadsafe(_settle_all, writes)
+        except RuntimeError:  # the loop is closed: its tasks are gone, what they wrote stays written
+            continue
+
+
+def _settle_all(writes: Iterable[_Write]) -> None:
+    for write in writes:
+        write.waiter.settle(write)
+
+
+def _grouped(batch: list[_Write]) -> list[_Write]:
+    """Items of one function side by side, at the place of the first; the order of the others is kept."""
+    first: dict[Any, int] = {}
+    keyed = [(first.setdefault(write.fn, place) if write.together else place, write) for place, write in enumerate(batch)]
+    return [write for _, write in sorted(keyed, key=lambda pair: pair[0])]
+
+
+def _run_together(connection: sa.Connection, fn: Callable[..., Any], writes: list[_Write]) -> bool:
+    try:
+        with connection.begin_nested():
+            results = fn(connection, [write.argument for write in writes])
+    except Exception as error:
+        if _hopeless(error):
+            raise
+        return False
+    for write, result in zip(writes, results, strict=True):
+        write.result = result
+    return True
+
+
+def _run_alone(connection: sa.Connection, write: _Write) -> None:
+    try:
+        with connection.begin_nested():
+            if write.together:
+                write.result = write.fn(connection, [write.argument])[0]
+            else:
+                write.result = write.fn(connection, *write.argument)
+    except VaguemestreError as error:
+        write.error = error
+    except sa.exc.SQLAlchemyError as error:
+        if _hopeless(error):
+            raise
+        write.error = _failure(error)
+    except Exception as error:  # a defect of one function must not fail the others of the batch
+        write.error = error
+
+
+def _hopeless(error: Exception) -> bool:
+    """Whether the whole transaction is lost: the disk is full, the file is locked or broken, the server is gone."""
+    return isinstance(error, sa.exc.OperationalError | sa.exc.InterfaceError | sqlcipher.OperationalError | OSError)
+
+
+def _failure(error: Exception) -> VaguemestreError:
+    if isinstance(error, VaguemestreError):
+        return error
+    cause = str(getattr(error, "orig", None) or error).splitlines()[0] if str(error) else type(error).__name__
+    if "not a database" in cause:
+        return _wrong_key()
+    return StorageFailure(f"The database failed: {cause}.", f"La base de données a échoué : {cause}.")
+
+
+def _wrong_key() -> KeyFailure:
+    return KeyFailure(
+        "The key does not open the database. Check which key file belongs to it.",
+        "La clé n'ouvre pas la base de données. Vérifiez quel fichier de clés lui appartient.",
+    )
+
+
+def open_sqlcipher(path: Path, key: bytes, *, create: bool = False, readers: int = 4) -> Database:
+    """Open the encrypted file at `path` with a raw 32-byte key.
+
+    Raises KeyFailure when the key is not this file's, ConfigurationError when the file is missing and `create` is false:
+    a mistaken path must never look like an empty mailbox.
+    """
+    if not create and not path.exists():
+        raise ConfigurationError(
+            f"There is no database at {path}. Run: vaguemestre db migrate --config FILE",
+            f"Il n'y a pas de base de données à {path}. Lancez : vaguemestre db migrate --config FICHIER",
+        )
+
+    def connect(*, reader: bool) -> Any:
+        connection = sqlcipher.connect(
+            str(path), isolation_level=None, check_same_thread=False, timeout=_BUSY_SECONDS, cached_statements=256
+        )
+        try:
+            connection.execute(f"PRAGMA key = \"x'{key.hex()}'\"")
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA foreign_keys = ON")
+            connection.execute("PRAGMA cache_size = -16384")
+            connection.execute("PRAGMA wal_autocheckpoint = 4000")
+            connection.execute("PRAGMA temp_store = MEMORY")  # a temporary file would stand on disk in clear
+            if reader:
+                connection.execute("PRAGMA query_only = ON")
+        except sqlcipher.DatabaseError as error:
+            connection.close()
+            raise (_wrong_key() if "not a database" in str(error) else _failure(error)) from error
+        return connection
+
+    def engine(size: int, begin: str, *, reader: bool) -> sa.Engine:
+        made = sa.create_engine(
+            "sqlite+pysqlite://",
+            module=sqlcipher,
+            creator=lambda: connect(reader=reader),
+            poolclass=QueuePool,
+            pool_size=size,
+            max_overflow=0,
+            pool_reset_on_return=None if reader else "rollback",
+        )
+        sa.event.listen(made, "begin", lambda connection: connection.exec_driver_sql(begin))
+        return made
+
+    writing = engine(1, "BEGIN IMMEDIATE", reader=False)
+    with writing.connect():
+        path.chmod(0o600)
+    return Database(engine(readers, "BEGIN", reader=True), writing, readers)
+
+
+def open_postgresql(url: str, *, readers: int = 4) -> Database:
+    """Open a PostgreSQL database by its SQLAlchemy URL (`postgresql+psycopg://…`)."""
+    reading = sa.create_engine(url, pool_size=readers, max_overflow=0, isolation_level="REPEATABLE READ")
+    writing = sa.create_engine(url, pool_size=1, max_overflow=0)
+    try:
+        with writing.connect():
+            pass
+    except sa.exc.SQLAlchemyError as error:
+        raise _failure(error) from error
+    return Database(reading, writing, readers)
+
+
+def insert_or_ignore(connection: sa.Connection, table: sa.Table) -> Any:
+    """An INSERT that passes over rows whose key stands already, on either store."""
+    if connection.dialect.name == "postgresql":
+        from sqlalchemy.dialects.postgresql import insert  # noqa: PLC0415 - only where it is used
+    else:
+        from sqlalchemy.dialects.sqlite import insert  # type: ignore[assignment] # noqa: PLC0415
+    return insert(table).on_conflict_do_nothing()
