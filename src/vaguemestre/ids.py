@@ -39,3 +39,8 @@ def from_text(text: str) -> int:
     if value >> 63:
         raise ValueError("not an identifier")
     return value
+
+
+def made_at(identifier: int) -> float:
+    """When an identifier was made, in Unix seconds."""
+    return ((identifier >> 12) + _EPOCH_US) / 1_000_000

@@ -1,0 +1,131 @@
+"""The journal: facts appended in the transaction that makes them true, each chained to the one before.
+
+What it keeps true: no entry without its fact and no fact without its entry, since both commit together; sequence numbers
+have no gap; changing, removing or inserting an entry breaks the chain, and `verify` says where. It does not stop someone
+who holds the database key from rewriting it all: signed checkpoints, held by others, will.
+
+Standards: RFC 6962 §2.1 (leaf hashing). Why each entry covers a digest of its personal part: docs/adr/0005.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from vaguemestre.clock import now_ms
+from vaguemestre.evidence.entries import Entry, canonical, entry_hash, personal_digest
+from vaguemestre.evidence.tables import journal, journal_head
+
+_GENESIS = bytes(32)
+_PAGE = 1000
+_HEAD = sa.select(journal_head.c.seq, journal_head.c.hash).where(journal_head.c.id == 1).with_for_update()
+_MOVE_HEAD = sa.update(journal_head).where(journal_head.c.id == 1)
+_INSERT = sa.insert(journal)
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """An entry as it stands in the journal; `at` in Unix milliseconds; `personal` is None once erased."""
+
+    seq: int
+    at: int
+    event: str
+    subject: str
+    facts: dict[str, Any]
+    personal: dict[str, Any] | None
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a verification found: `broken_at` is the first entry that does not fit, None when all do."""
+
+    entries: int
+    head: str
+    broken_at: int | None
+
+
+def append(connection: sa.Connection, entries: Sequence[Entry]) -> list[int]:
+    """Append entries in order; returns their sequence numbers. Part of the caller's transaction."""
+    if not entries:
+        return []
+    head = connection.execute(_HEAD).one_or_none()
+    if head is None:
+        connection.execute(sa.insert(journal_head), {"id": 1, "seq": 0, "hash": _GENESIS})
+        seq, previous = 0, _GENESIS
+    else:
+        seq, previous = head
+    rows, at = [], now_ms()
+    for entry in entries:
+        seq += 1
+        facts = canonical(entry.facts).decode()
+        personal = canonical(entry.personal) if entry.personal else None
+        salt = os.urandom(16) if personal else None
+        digest = personal_digest(salt, personal) if salt and personal else b""
+        previous = entry_hash(seq, at, entry.event, entry.subject, facts, digest, previous)
+        rows.append(
+            {
+                "seq": seq,
+                "at": at,
+                "event": str(entry.event),
+                "subject": entry.subject,
+                "facts": facts,
+                "personal": personal,
+                "salt": salt,
+                "personal_digest": digest,
+                "hash": previous,
+            }
+        )
+    connection.execute(_INSERT, rows)
+    connection.execute(_MOVE_HEAD, {"seq": seq, "hash": previous})
+    return [row["seq"] for row in rows]  # type: ignore[misc]
+
+
+def log(
+    connection: sa.Connection, *, subject: str | None = None, after: int = 0, limit: int = 100, newest: bool = False
+) -> list[Recorded]:
+    """Entries after a sequence number, oldest first; of one subject where given; the last ones where `newest`."""
+    wanted = sa.select(journal).where(journal.c.seq > after).limit(limit)
+    if subject is not None:
+        wanted = wanted.where(journal.c.subject == subject)
+    rows = connection.execute(wanted.order_by(journal.c.seq.desc() if newest else journal.c.seq)).all()
+    return [_recorded(row) for row in (reversed(rows) if newest else rows)]
+
+
+def verify(connection: sa.Connection) -> Verdict:
+    """Recompute the whole chain, a page at a time, and compare its end with the head."""
+    previous, seq = _GENESIS, 0
+    for row in _pages(connection):
+        personal_fits = row.personal is None or personal_digest(row.salt, row.personal) == row.personal_digest
+        expected = entry_hash(seq + 1, row.at, row.event, row.subject, row.facts, row.personal_digest, previous)
+        if row.seq != seq + 1 or row.hash != expected or not personal_fits:
+            return Verdict(seq, previous.hex(), seq + 1)
+        seq, previous = row.seq, row.hash
+    head = connection.execute(sa.select(journal_head.c.seq, journal_head.c.hash)).one_or_none()
+    fits = (head is None and seq == 0) or (head is not None and tuple(head) == (seq, previous))
+    return Verdict(seq, previous.hex(), None if fits else seq + 1)
+
+
+def erase_person(connection: sa.Connection, subject: str) -> int:
+    """Erase the personal part of a subject's entries, and the salts; the chain still verifies. Returns how many."""
+    erased = sa.update(journal).where(journal.c.subject == subject).values(personal=None, salt=None)
+    return connection.execute(erased).rowcount
+
+
+def _pages(connection: sa.Connection) -> Iterator[Any]:
+    after = 0
+    while True:
+        page = sa.select(journal).where(journal.c.seq > after).order_by(journal.c.seq).limit(_PAGE)
+        rows = connection.execute(page).all()
+        yield from rows
+        if len(rows) < _PAGE:
+            return
+        after = rows[-1].seq
+
+
+def _recorded(row: Any) -> Recorded:
+    personal = msgspec.json.decode(row.personal) if row.personal is not None else None
+    return Recorded(row.seq, row.at, row.event, row.subject, msgspec.json.decode(row.facts), personal, row.hash.hex())

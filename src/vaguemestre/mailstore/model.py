@@ -1,0 +1,161 @@
+"""The values of the mailstore: accounts of four kinds, mailboxes with a special use, messages with their summary.
+
+Terms: an Account is what French texts call a BAL; a Mailbox is the IMAP and JMAP folder. Kinds are those of the trust
+space (spec trust-space §3): PER a person, ORG a team or structure, APP a machine, CAB a shared practice.
+"""
+
+from dataclasses import dataclass
+from enum import IntFlag, StrEnum
+
+from vaguemestre.documents.headers import Summary
+from vaguemestre.errors import VaguemestreError
+
+
+class AccountKind(StrEnum):
+    """Who stands behind an account."""
+
+    PER = "PER"
+    ORG = "ORG"
+    APP = "APP"
+    CAB = "CAB"
+
+
+class AccountState(StrEnum):
+    """Active takes and sends mail; suspended takes it but nobody enters; closed takes none."""
+
+    ACTIVE = "active"
+    SUSPENDED = "suspended"
+    CLOSED = "closed"
+
+
+class Role(StrEnum):
+    """Special uses (RFC 6154, RFC 8621 §2), by their JMAP names."""
+
+    INBOX = "inbox"
+    DRAFTS = "drafts"
+    SENT = "sent"
+    ARCHIVE = "archive"
+    JUNK = "junk"
+    TRASH = "trash"
+
+
+class Flag(IntFlag):
+    """System flags (RFC 9051 §2.3.2); keywords stand beside them as text."""
+
+    SEEN = 1
+    ANSWERED = 2
+    FLAGGED = 4
+    DELETED = 8
+    DRAFT = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An account. Sizes in octets, `created_at` in Unix milliseconds."""
+
+    id: int
+    kind: AccountKind
+    address: str
+    name: str
+    state: AccountState
+    quota: int
+    used: int
+    messages: int
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where mail for an address goes, and whether there is room; sizes in octets."""
+
+    account_id: int
+    inbox_id: int
+    state: AccountState
+    room: int
+
+
+@dataclass(frozen=True, slots=True)
+class Mailbox:
+    """A mailbox with its counts."""
+
+    id: int
+    name: str
+    role: Role | None
+    uid_validity: int
+    uid_next: int
+    modseq: int
+    total: int
+    unseen: int
+
+
+@dataclass(frozen=True, slots=True)
+class NewMessage:
+    """A message to append: `blob_id` and `size` of content already inserted, `received_at` in Unix milliseconds."""
+
+    account_id: int
+    mailbox_id: int
+    blob_id: int
+    size: int
+    received_at: int
+    summary: Summary
+    flags: Flag = Flag(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """Where a message came to stand."""
+
+    message_id: int
+    thread_id: int
+    mailbox_id: int
+    uid: int
+    modseq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A message as a list shows it."""
+
+    message_id: int
+    uid: int
+    modseq: int
+    flags: Flag
+    thread_id: int
+    blob_id: int
+    size: int
+    received_at: int
+    summary: Summary
+
+
+class UnknownAccountError(VaguemestreError):
+    """No account bears this address."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__(
+            f"There is no mailbox {address} here. Check the address in the directory.",
+            f"Il n'y a pas de boîte {address} ici. Vérifiez l'adresse dans l'annuaire.",
+        )
+
+
+class AddressTakenError(VaguemestreError):
+    """The address belongs to an account already."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__(f"The address {address} is taken.", f"L'adresse {address} est déjà attribuée.")
+
+
+class AccountClosedError(VaguemestreError):
+    """The account was closed."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This mailbox is closed. Look in the directory for the person's new address.",
+            "Cette boîte est fermée. Cherchez la nouvelle adresse de la personne dans l'annuaire.",
+        )
+
+
+class UnknownMailboxError(VaguemestreError):
+    """No mailbox of this name in the account."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is no mailbox named {name}.", f"Il n'y a pas de dossier nommé {name}.")

@@ -1,0 +1,252 @@
+"""Message content as sealed blobs: written as it streams in, read by chunk, never whole unless asked.
+
+What it keeps true: a blob row points to content that is already durable and opens with the row's wrapped key; content
+stands nowhere in clear, the spool included; a blob's digest and size are bound into its key's wrapping.
+
+Rules: content up to `inline_limit` octets stands in the row, and shares the transaction's commit; larger content goes
+sealed to a spool file as it comes, then to the object store before the row is written. A crash in between leaves an
+object without a row: `sweep` deletes those. The limit was chosen by measurement (docs/adr/0004-sealed-content.md).
+"""
+
+import hashlib
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import sqlalchemy as sa
+
+from vaguemestre import ids
+from vaguemestre.errors import StorageFailure
+from vaguemestre.storage import sealing
+from vaguemestre.storage.database import metadata
+from vaguemestre.storage.keys import Keyring
+from vaguemestre.storage.objects import ObjectStore
+
+blobs = sa.Table(
+    "blobs",
+    metadata,
+    sa.Column("id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("digest", sa.LargeBinary(32), nullable=False),
+    sa.Column("key_number", sa.Integer, nullable=False),
+    sa.Column("wrapped_key", sa.LargeBinary, nullable=False),
+    sa.Column("content", sa.LargeBinary, nullable=True),  # null: in the object store, under the identifier
+)
+
+_OBJECT_MAY_BE_UNROWED_S = 86_400  # no delivery takes a day from spool to commit
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A blob ready to be inserted: its content is in `content`, or already durable in the object store."""
+
+    id: int
+    size: int
+    digest: bytes
+    key_number: int
+    wrapped_key: bytes
+    content: bytes | None
+
+
+class BlobStore:
+    """Makes and opens blobs of one operator."""
+
+    def __init__(self, ring: Keyring, objects: ObjectStore, spool: Path, inline_limit: int = 262_144) -> None:
+        self._ring = ring
+        self._objects = objects
+        self._spool = spool
+        self.inline_limit = inline_limit
+        spool.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def writer(self) -> "BlobWriter":
+        """A writer for one new blob."""
+        return BlobWriter(self._ring, self._objects, self._spool, self.inline_limit)
+
+    def seal(self, content: bytes) -> Sealed:
+        """Seal content that is already in memory."""
+        writer = self.writer()
+        writer.write(content)
+        return writer.finish()
+
+    def open(self, connection: sa.Connection, blob_id: int) -> "BlobReader":
+        """A reader of a blob. Raises UnsealingFailure when it is unknown or its key is gone."""
+        row = connection.execute(sa.select(blobs).where(blobs.c.id == blob_id)).one_or_none()
+        if row is None:
+            raise sealing.UnsealingFailure
+        aead = sealing.unwrap(self._ring, row.key_number, row.wrapped_key, _binding(row.id, row.digest, row.size))
+        return BlobReader(aead, row.size, row.content, self._objects, _object_name(row.id))
+
+    def clear_spool(self) -> None:
+        """Delete what a killed process left half received; nobody was told it was accepted."""
+        for path in self._spool.iterdir():
+            path.unlink(missing_ok=True)
+
+    def sweep(self, connection: sa.Connection) -> int:
+        """Delete objects no row points to, a day old at least; returns how many."""
+        gone = 0
+        for name in self._objects.names():
+            identifier = ids.from_text(name)
+            if time.time() - ids.made_at(identifier) < _OBJECT_MAY_BE_UNROWED_S:
+                continue
+            if connection.execute(sa.select(blobs.c.id).where(blobs.c.id == identifier)).one_or_none() is None:
+                self._objects.delete(name)
+                gone += 1
+        return gone
+
+    def delete(self, connection: sa.Connection, blob_ids: Sequence[int]) -> list[str]:
+        """Delete rows, and so keys: what remains of the content is unreadable. Returns objects to `discard` once durable."""
+        names = []
+        for blob_id in blob_ids:
+            row = connection.execute(
+                sa.delete(blobs).where(blobs.c.id == blob_id).returning(blobs.c.content.is_(None))
+            ).one_or_none()
+            if row is not None and row[0]:
+                names.append(_object_name(blob_id))
+        return names
+
+    def discard(self, names: Sequence[str]) -> None:
+        """Delete objects whose rows are gone. A crash before this leaves them to `sweep`."""
+        for name in names:
+            self._objects.delete(name)
+
+
+class BlobWriter:
+    """One blob being written. `write` then `finish`, or `abandon`. Not for two threads at once."""
+
+    def __init__(self, ring: Keyring, objects: ObjectStore, spool: Path, inline_limit: int) -> None:
+        self.id = ids.next_id()
+        self.size = 0
+        self._ring = ring
+        self._objects = objects
+        self._spool = spool
+        self._inline_limit = inline_limit
+        self._sealer = sealing.Sealer()
+        self._digest = hashlib.sha256()
+        self._sealed: list[bytes] = []
+        self._file: BinaryIO | None = None
+
+    @property
+    def spooled(self) -> bool:
+        """Whether content goes to a file by now, so that writing and finishing touch the disk and belong in a thread."""
+        return self._file is not None
+
+    def write(self, content: bytes) -> None:
+        """Take some content, of any length. Raises StorageFailure when the spool cannot take it."""
+        self.size += len(content)
+        self._digest.update(content)
+        sealed = self._sealer.write(content)
+        if sealed:
+            self._keep(sealed)
+
+    def finish(self) -> Sealed:
+        """Seal the end; when it returns the content is durable or in the value. Raises StorageFailure."""
+        self._keep(self._sealer.finish())
+        digest = self._digest.digest()
+        number, wrapped = sealing.wrap(self._ring, self._sealer.key, _binding(self.id, digest, self.size))
+        content = None
+        if self._file is None:
+            content = b"".join(self._sealed)
+        else:
+            path = Path(self._file.name)
+            self._file.close()
+            try:
+                self._objects.put(_object_name(self.id), path)
+            finally:
+                path.unlink(missing_ok=True)
+        return Sealed(self.id, self.size, digest, number, wrapped, content)
+
+    def abandon(self) -> None:
+        """Forget what was written. Harmless after `finish`."""
+        self._sealed.clear()
+        if self._file is not None:
+            self._file.close()
+            Path(self._file.name).unlink(missing_ok=True)
+
+    def _keep(self, sealed: bytes) -> None:
+        try:
+            if self._file is None:
+                self._sealed.append(sealed)
+                if self.size <= self._inline_limit:
+                    return
+                descriptor, name = tempfile.mkstemp(dir=self._spool)
+                os.close(descriptor)
+                self._file = Path(name).open("wb", buffering=0)  # noqa: SIM115 - closed by finish or abandon
+                sealed = b"".join(self._sealed)
+                self._sealed.clear()
+            view = memoryview(sealed)
+            while view:  # an unbuffered write may be partial when the disk fills up
+                view = view[self._file.write(view) :]
+        except OSError as error:
+            raise StorageFailure(
+                f"The spool cannot take the message: {error.strerror}.",
+                f"Le message ne peut pas être mis en attente : {error.strerror}.",
+            ) from error
+
+
+class BlobReader:
+    """An open blob. `size` is its content's, in octets."""
+
+    def __init__(self, aead: Any, size: int, content: bytes | None, objects: ObjectStore, name: str) -> None:
+        self.size = size
+        self._aead = aead
+        self._content = content
+        self._objects = objects
+        self._name = name
+
+    def read(self) -> bytes:
+        """The whole content."""
+        return b"".join(self.chunks())
+
+    def chunks(self, start: int = 0) -> Iterator[bytes]:
+        """The content from octet `start`, 64 KiB at a time. Raises UnsealingFailure."""
+        first = start // sealing.CHUNK
+        for number in range(first, sealing.chunk_count(self.size)):
+            content = self._chunk(number)
+            yield content[start - first * sealing.CHUNK :] if number == first else content
+
+    def read_range(self, start: int, length: int) -> bytes:
+        """At most `length` octets from `start`."""
+        wanted, taken = bytearray(), 0
+        for content in self.chunks(start) if start < self.size else ():
+            wanted += content[: length - taken]
+            taken = len(wanted)
+            if taken >= length:
+                break
+        return bytes(wanted)
+
+    def _chunk(self, number: int) -> bytes:
+        step = sealing.CHUNK + sealing.TAG
+        start = number * step
+        end = min(start + step, sealing.sealed_size(self.size))
+        sealed = self._content[start:end] if self._content is not None else self._objects.get_range(self._name, start, end)
+        return sealing.open_chunk(self._aead, number, number == sealing.chunk_count(self.size) - 1, sealed)
+
+
+def insert(connection: sa.Connection, new: Sequence[Sealed]) -> None:
+    """Write the rows of sealed blobs; their content becomes part of the store with the commit."""
+    connection.execute(
+        sa.insert(blobs),
+        [
+            {
+                "id": sealed.id,
+                "size": sealed.size,
+                "digest": sealed.digest,
+                "key_number": sealed.key_number,
+                "wrapped_key": sealed.wrapped_key,
+                "content": sealed.content,
+            }
+            for sealed in new
+        ],
+    )
+
+
+def _binding(blob_id: int, digest: bytes, size: int) -> bytes:
+    return blob_id.to_bytes(8, "big") + size.to_bytes(8, "big") + digest
+
+
+def _object_name(blob_id: int) -> str:
+    return ids.to_text(blob_id)
