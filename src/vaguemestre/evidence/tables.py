@@ -2,12 +2,12 @@
 
 import sqlalchemy as sa
 
-from vaguemestre.storage.database import metadata
+from vaguemestre.storage.database import Identifier, metadata
 
 journal = sa.Table(
     "journal",
     metadata,
-    sa.Column("seq", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("seq", Identifier, primary_key=True, autoincrement=False),
     sa.Column("at", sa.BigInteger, nullable=False),
     sa.Column("event", sa.Text, nullable=False),
     sa.Column("subject", sa.Text, nullable=False),
@@ -23,7 +23,7 @@ journal = sa.Table(
 journal_head = sa.Table(
     "journal_head",
     metadata,
-    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("id", Identifier, primary_key=True, autoincrement=False),
     sa.Column("seq", sa.BigInteger, nullable=False),
     sa.Column("hash", sa.LargeBinary, nullable=False),
 )

@@ -6,11 +6,11 @@ that makes them true, so that listing and quota never count rows.
 
 import sqlalchemy as sa
 
-from vaguemestre.storage.database import metadata
+from vaguemestre.storage.database import Identifier, metadata
 
 
 def _id(name: str = "id") -> "sa.Column[int]":
-    return sa.Column(name, sa.BigInteger, primary_key=True, autoincrement=False)
+    return sa.Column(name, Identifier, primary_key=True, autoincrement=False)
 
 
 accounts = sa.Table(
@@ -62,6 +62,7 @@ messages = sa.Table(
     sa.Column("size", sa.BigInteger, nullable=False),
     sa.Column("received_at", sa.BigInteger, nullable=False),
     sa.Column("summary", sa.LargeBinary, nullable=False),  # JSON of documents.headers.Summary
+    sa.Index("ix_messages_blob_id", "blob_id"),
 )
 
 # A message's place in a mailbox; the same message may stand in several. Without a row id it lies in order of UID.

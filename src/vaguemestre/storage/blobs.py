@@ -22,14 +22,14 @@ import sqlalchemy as sa
 from vaguemestre import ids
 from vaguemestre.errors import StorageFailure
 from vaguemestre.storage import sealing
-from vaguemestre.storage.database import metadata
+from vaguemestre.storage.database import Identifier, metadata
 from vaguemestre.storage.keys import Keyring
 from vaguemestre.storage.objects import ObjectStore
 
 blobs = sa.Table(
     "blobs",
     metadata,
-    sa.Column("id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("id", Identifier, primary_key=True, autoincrement=False),
     sa.Column("size", sa.BigInteger, nullable=False),
     sa.Column("digest", sa.LargeBinary(32), nullable=False),
     sa.Column("key_number", sa.Integer, nullable=False),
@@ -222,7 +222,9 @@ class BlobReader:
         step = sealing.CHUNK + sealing.TAG
         start = number * step
         end = min(start + step, sealing.sealed_size(self.size))
-        sealed = self._content[start:end] if self._content is not None else self._objects.get_range(self._name, start, end)
+        sealed = (
+            self._content[start:end] if self._content is not None else self._objects.get_range(self._name, start, end)
+        )
         return sealing.open_chunk(self._aead, number, number == sealing.chunk_count(self.size) - 1, sealed)
 
 

@@ -16,7 +16,9 @@ from pathlib import Path
 
 from vaguemestre.errors import KeyFailure
 
-_HEADING = "# Operator keys of Vaguemestre. Whoever reads this file reads the mail. Keep a copy away from this machine.\n"
+_HEADING = (
+    "# Operator keys of Vaguemestre. Whoever reads this file reads the mail. Keep a copy away from this machine.\n"
+)
 
 
 @dataclass(frozen=True, slots=True)

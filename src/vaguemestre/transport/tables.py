@@ -2,13 +2,13 @@
 
 import sqlalchemy as sa
 
-from vaguemestre.storage.database import metadata
+from vaguemestre.storage.database import Identifier, metadata
 
 # One row a recipient: each has its own fate. Times in Unix milliseconds.
 queue = sa.Table(
     "queue",
     metadata,
-    sa.Column("id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("id", Identifier, primary_key=True, autoincrement=False),
     sa.Column("blob_id", sa.BigInteger, nullable=False),
     sa.Column("size", sa.BigInteger, nullable=False),
     sa.Column("reverse_path", sa.Text, nullable=False),

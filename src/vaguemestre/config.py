@@ -1,0 +1,149 @@
+"""Configuration: a TOML file and the environment, made into one frozen Config.
+
+Rules: every key has a default but the few that only an administrator can know; an unknown key is an error, since a
+mistyped one would otherwise do nothing in silence; paths are relative to the file. `VAGUEMESTRE_SMTP_LISTEN` in the
+environment overrides `listen` in `[smtp]`, and so on; what it holds is read as TOML where it can be, else as text. Only `app` and `cli` read a Config:
+other rooms take values.
+The reference is docs/operating.md.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from vaguemestre.errors import ConfigurationError
+
+_PREFIX = "VAGUEMESTRE_"
+
+
+class Tls(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The operator's certificate (PEM, leaf first, then its issuers) and private key."""
+
+    certificate: Path
+    key: Path
+
+
+class Smtp(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The listener for other operators. Sizes in octets."""
+
+    listen: str = "0.0.0.0:25"  # noqa: S104 - mail comes from anywhere; trust decides
+    message_size: int = 50 * 1024 * 1024
+    recipients: int = 1000
+    connections: int = 1000
+    connections_per_address: int = 100
+
+
+class Trust(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the allow-list comes from and who signs it. Times in seconds."""
+
+    authorities: list[Path]
+    list: str
+    signer: str = "alb.mssante.fr"
+    refresh: float = 3600
+    grace: float = 3 * 86_400
+    crls: "tuple[str, ...]" = ()
+    ocsp: str = ""
+    fetch_authority: Path | None = None
+
+
+class Storage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Each is in the data folder unless given: `database` may be a PostgreSQL URL, `objects` an s3:// URL."""
+
+    database: str = ""
+    keys: Path | None = None
+    objects: str = ""
+    inline_limit: int = 262_144
+
+
+class Queue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Relaying to other operators. Times in seconds; `routes` maps a domain to host:port instead of DNS."""
+
+    concurrency: int = 50
+    concurrency_per_domain: int = 5
+    warn_after: float = 4 * 3600
+    give_up_after: float = 2 * 86_400
+    pause_scale: float = 1.0
+    routes: dict[str, str] = {}
+
+
+class Authority(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Serving an authority's list, revocation lists and OCSP over HTTP."""
+
+    folder: Path
+    listen: str = "127.0.0.1:8080"
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One installation: an operator, an authority, or both."""
+
+    data: Path = Path("data")
+    hostname: str = "localhost"
+    domains: tuple[str, ...] = ()
+    log_level: str = "INFO"
+    tls: Tls | None = None
+    trust: Trust | None = None
+    smtp: Smtp = Smtp()
+    storage: Storage = Storage()
+    queue: Queue = Queue()
+    authority: Authority | None = None
+
+
+def load(path: Path, environment: Mapping[str, str] = os.environ) -> Config:
+    """Read a configuration. Raises ConfigurationError naming the file, the key and what is wrong with it."""
+    try:
+        values = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigurationError(
+            f"There is no configuration file at {path}.", f"Il n'y a pas de fichier de configuration à {path}."
+        ) from error
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise _wrong(path, str(error)) from error
+    _override(values, environment)
+    values.setdefault("data", "data")
+    folder = path.absolute().parent
+
+    def decode(kind: Any, value: Any) -> Any:
+        return folder / value if issubclass(kind, Path) else value
+
+    try:
+        return msgspec.convert(values, Config, dec_hook=decode)
+    except msgspec.ValidationError as error:
+        raise _wrong(path, str(error)) from error
+
+
+def address(listen: str) -> tuple[str, int]:
+    """Host and port of a `host:port` text. Raises ConfigurationError."""
+    host, separator, port = listen.rpartition(":")
+    if not separator or not port.isdigit() or int(port) > 65_535:
+        raise ConfigurationError(
+            f"{listen} is not an address of the form host:port.", f"{listen} n'est pas une adresse de la forme hôte:port."
+        )
+    return host.strip("[]"), int(port)
+
+
+def _override(values: dict[str, Any], environment: Mapping[str, str]) -> None:
+    sections = {name for name, kind in Config.__annotations__.items() if name not in ("data", "hostname", "domains", "log_level")}
+    for name, text in environment.items():
+        if not name.startswith(_PREFIX):
+            continue
+        key = name.removeprefix(_PREFIX).lower()
+        section, _, inner = key.partition("_")
+        target, key = (values.setdefault(section, {}), inner) if section in sections else (values, key)
+        target[key] = _value(text)
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _wrong(path: Path, what: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"The configuration {path} is wrong: {what}.", f"La configuration {path} est incorrecte : {what}."
+    )

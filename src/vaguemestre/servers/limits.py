@@ -1,0 +1,48 @@
+"""What a server lets its peers use: connections, time, recipients, sizes.
+
+Each limit bounds what one peer, honest or not, can take from the others (RFC 5321 §4.5.3, §4.5.3.2 for the times).
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ServerLimits:
+    """Limits of one listener. Times in seconds, sizes in octets, `slowest` in octets a second once content flows."""
+
+    connections: int = 1000
+    connections_per_address: int = 100
+    handshake: float = 30
+    idle: float = 300
+    slowest: int = 1024
+    content_grace: float = 120
+    refusals: int = 20
+    message_size: int = 50 * 1024 * 1024
+    recipients: int = 1000
+    stop_grace: float = 10
+
+
+class Admittance:
+    """Counts open connections, in all and by address."""
+
+    def __init__(self, limits: ServerLimits) -> None:
+        self._limits = limits
+        self._by_address: Counter[str] = Counter()
+        self.open = 0
+
+    def enter(self, address: str) -> bool:
+        """Count one in; false when the limit is reached, and then nothing is counted."""
+        limits = self._limits
+        if self.open >= limits.connections or self._by_address[address] >= limits.connections_per_address:
+            return False
+        self.open += 1
+        self._by_address[address] += 1
+        return True
+
+    def leave(self, address: str) -> None:
+        """Count one out."""
+        self.open -= 1
+        self._by_address[address] -= 1
+        if not self._by_address[address]:
+            del self._by_address[address]
