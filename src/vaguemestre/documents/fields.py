@@ -117,7 +117,9 @@ def _encoded_words(value: str) -> list[str]:
 
 def _characters(value: str, size: int) -> list[str]:
     """`value` cut between characters into parts of at most `size` bytes of UTF-8."""
-    parts, part, length = [], [], 0
+    parts: list[str] = []
+    part: list[str] = []
+    length = 0
     for character in value:
         width = len(character.encode("utf-8", "replace"))
         if length + width > size:
