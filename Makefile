@@ -24,6 +24,7 @@ check: .venv/all.stamp ## Format, lint, types, layering
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	@git ls-files '*.py' | xargs wc -l | awk '$$1 > 450 && $$2 != "total" { print "Long, have a look: " $$2 " (" $$1 " lines)" }'
 
 bench: .venv/all.stamp debian-packages ## Run the benchmarks: ARGS="smtp --json"
 	@$(BIN)/python -m bench $(ARGS)
