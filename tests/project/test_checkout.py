@@ -91,7 +91,7 @@ def test_both_locks_are_whole() -> None:
 
 
 def test_scripts_can_be_run() -> None:
-    scripts = [path for path in tracked() if path.suffix in ("", ".sh") and text(path).startswith("#!")]
+    scripts = [path for path in tracked() if path.suffix in ("", ".sh") and path.read_bytes().startswith(b"#!")]
     assert {path.name for path in scripts} >= {"run", "debian-packages", "lock"}
     assert [str(path.relative_to(ROOT)) for path in scripts if not path.stat().st_mode & 0o100] == []
 
