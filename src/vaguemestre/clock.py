@@ -6,6 +6,7 @@ Code whose rules depend on the time takes it as an argument (`at`) or takes a `C
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from email.utils import format_datetime
 
 Clock = Callable[[], datetime]
 
@@ -28,3 +29,8 @@ def to_ms(moment: datetime) -> int:
 def from_ms(milliseconds: int) -> datetime:
     """The aware UTC datetime of Unix milliseconds."""
     return datetime.fromtimestamp(milliseconds / 1000, UTC)
+
+
+def rfc5322(moment: datetime) -> str:
+    """The date as mail headers write it (RFC 5322 §3.3)."""
+    return format_datetime(moment)

@@ -2,8 +2,8 @@
 
 Rules: every key has a default but the few that only an administrator can know; an unknown key is an error, since a
 mistyped one would otherwise do nothing in silence; paths are relative to the file. `VAGUEMESTRE_SMTP_LISTEN` in the
-environment overrides `listen` in `[smtp]`, and so on; what it holds is read as TOML where it can be, else as text. Only `app` and `cli` read a Config:
-other rooms take values.
+environment overrides `listen` in `[smtp]`, and so on; what it holds is read as TOML where it can be, else as text.
+Only `app` and `cli` read a Config: other rooms take values.
 The reference is docs/operating.md.
 """
 
@@ -30,7 +30,7 @@ class Tls(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Smtp(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The listener for other operators. Sizes in octets."""
 
-    listen: str = "0.0.0.0:25"  # noqa: S104 - mail comes from anywhere; trust decides
+    listen: str = "0.0.0.0:25"
     message_size: int = 50 * 1024 * 1024
     recipients: int = 1000
     connections: int = 1000
@@ -120,13 +120,18 @@ def address(listen: str) -> tuple[str, int]:
     host, separator, port = listen.rpartition(":")
     if not separator or not port.isdigit() or int(port) > 65_535:
         raise ConfigurationError(
-            f"{listen} is not an address of the form host:port.", f"{listen} n'est pas une adresse de la forme hôte:port."
+            f"{listen} is not an address of the form host:port.",
+            f"{listen} n'est pas une adresse de la forme hôte:port.",
         )
     return host.strip("[]"), int(port)
 
 
 def _override(values: dict[str, Any], environment: Mapping[str, str]) -> None:
-    sections = {name for name, kind in Config.__annotations__.items() if name not in ("data", "hostname", "domains", "log_level")}
+    sections = {
+        name
+        for name, kind in Config.__annotations__.items()
+        if name not in ("data", "hostname", "domains", "log_level")
+    }
     for name, text in environment.items():
         if not name.startswith(_PREFIX):
             continue

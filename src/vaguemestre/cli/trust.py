@@ -85,7 +85,7 @@ def verify(
 
 
 @app.command()
-def show(  # noqa: PLR0917 - the command's options
+def show(
     domain: str,
     file: Annotated[Path, typer.Option("--list", exists=True, dir_okay=False, metavar="FILE")],
     ca: Ca = None,
@@ -167,7 +167,7 @@ def create(
 
 
 @authority_app.command("issue")
-def issue(  # noqa: PLR0917 - the command's options
+def issue(
     folder: Folder,
     out: Annotated[Path, typer.Option("--out", help="Writes OUT.pem (with its issuer) and OUT.key.")],
     dn: Annotated[str, typer.Option("--dn", help="Whole name: CN=…,OU=…,O=…,ST=…,C=….")] = "",
@@ -234,7 +234,7 @@ def crl(folder: Folder, at: At = None, as_json: AsJson = False) -> None:
 
 
 @authority_app.command("publish")
-def publish(  # noqa: PLR0917 - the command's options
+def publish(
     folder: Folder,
     add: Annotated[list[str] | None, typer.Option("--add", metavar="DOMAIN=DN", help="Repeat as needed.")] = None,
     remove: Annotated[list[str] | None, typer.Option("--remove", metavar="DOMAIN[=DN]", help="Removals first.")] = None,

@@ -31,7 +31,9 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Summary).decode
 
 _TARGETS = (
-    sa.select(mailboxes.c.id, mailboxes.c.uid_next, accounts.c.id.label("account_id"), accounts.c.modseq, accounts.c.state)
+    sa.select(
+        mailboxes.c.id, mailboxes.c.uid_next, accounts.c.id.label("account_id"), accounts.c.modseq, accounts.c.state
+    )
     .join_from(mailboxes, accounts, mailboxes.c.account_id == accounts.c.id)
     .where(mailboxes.c.id.in_(sa.bindparam("mailboxes", expanding=True)))
     .order_by(accounts.c.id, mailboxes.c.id)
@@ -119,10 +121,19 @@ def append(connection: sa.Connection, new: Sequence[NewMessage]) -> list[Appende
     return appended
 
 
-def listing(connection: sa.Connection, mailbox_id: int, *, limit: int = 50, before_uid: int | None = None) -> list[Listed]:
+def listing(
+    connection: sa.Connection, mailbox_id: int, *, limit: int = 50, before_uid: int | None = None
+) -> list[Listed]:
     """The newest messages of a mailbox, newest first, a page at a time."""
     wanted = (
-        sa.select(placements, messages.c.thread_id, messages.c.blob_id, messages.c.size, messages.c.received_at, messages.c.summary)
+        sa.select(
+            placements,
+            messages.c.thread_id,
+            messages.c.blob_id,
+            messages.c.size,
+            messages.c.received_at,
+            messages.c.summary,
+        )
         .join_from(placements, messages, placements.c.message_id == messages.c.id)
         .where(placements.c.mailbox_id == mailbox_id)
     )
@@ -135,6 +146,12 @@ def find(connection: sa.Connection, mailbox_id: int, uid: int) -> Listed | None:
     """One message of a mailbox, or None."""
     found = listing(connection, mailbox_id, limit=1, before_uid=uid + 1)
     return found[0] if found and found[0].uid == uid else None
+
+
+def in_use(connection: sa.Connection, blob_id: int) -> bool:
+    """Whether any message has this content."""
+    wanted = sa.select(messages.c.id).where(messages.c.blob_id == blob_id).limit(1)
+    return connection.execute(wanted).one_or_none() is not None
 
 
 def _listed(row: Any) -> Listed:

@@ -49,6 +49,9 @@ class Flag(IntFlag):
     DRAFT = 16
 
 
+NO_FLAGS = Flag(0)
+
+
 @dataclass(frozen=True, slots=True)
 class Account:
     """An account. Sizes in octets, `created_at` in Unix milliseconds."""
@@ -98,7 +101,7 @@ class NewMessage:
     size: int
     received_at: int
     summary: Summary
-    flags: Flag = Flag(0)
+    flags: Flag = NO_FLAGS
 
 
 @dataclass(frozen=True, slots=True)

@@ -288,6 +288,7 @@ def open_sqlcipher(path: Path, key: bytes, *, create: bool = False, readers: int
             str(path), isolation_level=None, check_same_thread=False, timeout=_BUSY_SECONDS, cached_statements=256
         )
         try:
+            connection.execute("PRAGMA cipher_log_level = NONE")  # its errors reach us as exceptions
             connection.execute(f"PRAGMA key = \"x'{key.hex()}'\"")
             connection.execute("PRAGMA cipher_page_size = 8192")
             connection.execute("PRAGMA cipher_hmac_algorithm = HMAC_SHA256")  # processors have instructions for it

@@ -26,6 +26,7 @@ class Envelope:
     returned: str = ""  # RET: FULL, HDRS or empty
     envelope_id: str = ""
     utf8: bool = False
+    eight_bit: bool = False
 
 
 def domain_of(address: str) -> str:

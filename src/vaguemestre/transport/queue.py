@@ -60,6 +60,7 @@ def enqueue(
             "returned": envelope.returned,
             "envelope_id": envelope.envelope_id,
             "utf8": envelope.utf8,
+            "eight_bit": envelope.eight_bit,
             "created_at": at,
             "due_at": at,
             "expires_at": at + give_up_after_ms,
@@ -74,16 +75,17 @@ def enqueue(
     return [int(row["id"]) for row in rows]  # type: ignore[call-overload]
 
 
-def due(connection: sa.Connection, now: int, besides: Sequence[int], limit: int) -> list[Queued]:
-    """Rows to try now, the longest due first, besides those being tried."""
-    wanted = sa.select(queue).where(queue.c.due_at <= now, queue.c.held.is_(False), queue.c.id.not_in(besides))
+def due(
+    connection: sa.Connection, now: int, besides: Sequence[int], besides_domains: Sequence[str], limit: int
+) -> list[Queued]:
+    """Rows to try now, the longest due first, besides those being tried and those of domains that are busy."""
+    wanted = sa.select(queue).where(
+        queue.c.due_at <= now,
+        queue.c.held.is_(False),
+        queue.c.id.not_in(besides),
+        queue.c.domain.not_in(besides_domains),
+    )
     return [_queued(row) for row in connection.execute(wanted.order_by(queue.c.due_at).limit(limit))]
-
-
-def next_due(connection: sa.Connection, besides: Sequence[int]) -> int | None:
-    """When the next row is due, or None when none waits."""
-    wanted = sa.select(sa.func.min(queue.c.due_at)).where(queue.c.held.is_(False), queue.c.id.not_in(besides))
-    return connection.execute(wanted).scalar_one()
 
 
 def listing(connection: sa.Connection, limit: int = 1000) -> list[Queued]:
@@ -122,7 +124,9 @@ def hold(connection: sa.Connection, row_id: int | None, held: bool) -> int:
 
 def in_use(connection: sa.Connection, blob_id: int) -> bool:
     """Whether any row still needs the content."""
-    return connection.execute(sa.select(queue.c.id).where(queue.c.blob_id == blob_id).limit(1)).one_or_none() is not None
+    return (
+        connection.execute(sa.select(queue.c.id).where(queue.c.blob_id == blob_id).limit(1)).one_or_none() is not None
+    )
 
 
 def _change(connection: sa.Connection, row_id: int | None, values: dict[str, Any]) -> int:
@@ -132,7 +136,7 @@ def _change(connection: sa.Connection, row_id: int | None, values: dict[str, Any
 
 def _queued(row: Any) -> Queued:
     recipient = Recipient(row.forward_path, frozenset(filter(None, row.notify.split(","))), row.original_recipient)
-    envelope = Envelope(row.reverse_path, (recipient,), row.returned, row.envelope_id, row.utf8)
+    envelope = Envelope(row.reverse_path, (recipient,), row.returned, row.envelope_id, row.utf8, row.eight_bit)
     return Queued(
         row.id,
         row.blob_id,

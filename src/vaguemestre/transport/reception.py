@@ -14,7 +14,6 @@ import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from email.utils import format_datetime
 
 import sqlalchemy as sa
 
@@ -114,7 +113,7 @@ class Incoming:
         self._digest.update(content)
         if not self._head_complete:
             self._head += content
-            end = split_head(self._head)
+            end = split_head(bytes(self._head))
             self._head_complete = end < len(self._head) or len(self._head) >= _HEAD_LIMIT
             if self._head_complete:
                 del self._head[end:]
@@ -176,7 +175,9 @@ class Reception:
 
     def deliver(self, connection: sa.Connection, arrivals: Sequence[Arrival]) -> list[Accepted]:
         """Deliver many arrivals in the caller's transaction; one result each, in order."""
-        marks = [[_fingerprint(arrival, recipient) for recipient in arrival.envelope.recipients] for arrival in arrivals]
+        marks = [
+            [_fingerprint(arrival, recipient) for recipient in arrival.envelope.recipients] for arrival in arrivals
+        ]
         seen = {
             row[0]: row[1]
             for row in connection.execute(_SEEN, {"fingerprints": [mark for each in marks for mark in each]})
@@ -257,7 +258,7 @@ def _facts(arrival: Arrival) -> dict[str, str | int]:
 
 def _trace(peer: Peer, envelope: Envelope, hostname: str, identifier: str, at: int) -> bytes:
     """Return-Path and Received (RFC 5321 §4.4); the recipient is named only when alone, lest others learn of him."""
-    date = format_datetime(clock.from_ms(at))
+    date = clock.rfc5322(clock.from_ms(at))
     named = f"\r\n\tfor <{envelope.recipients[0].address}>" if len(envelope.recipients) == 1 else ""
     protocol = "UTF8SMTPS" if envelope.utf8 else "ESMTPS"
     lines = (

@@ -69,7 +69,10 @@ class Router:
                 f"The servers of {domain} cannot be looked up for now.",
                 f"Les serveurs de {domain} ne peuvent pas être trouvés pour l'instant.",
             ) from error
-        records = [(record.preference, random.random(), record.exchange.to_text(omit_final_dot=True)) for record in answer]  # noqa: S311
+        records = [
+            (record.preference, random.random(), record.exchange.to_text(omit_final_dot=True))  # noqa: S311
+            for record in answer
+        ]
         if [name for _, _, name in records] in (["."], [""]):
             raise _unroutable(domain)
         return [Host(name.lower()) for _, _, name in sorted(records)]

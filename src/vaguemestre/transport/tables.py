@@ -19,6 +19,7 @@ queue = sa.Table(
     sa.Column("returned", sa.Text, nullable=False),
     sa.Column("envelope_id", sa.Text, nullable=False),
     sa.Column("utf8", sa.Boolean, nullable=False),
+    sa.Column("eight_bit", sa.Boolean, nullable=False),
     sa.Column("created_at", sa.BigInteger, nullable=False),
     sa.Column("due_at", sa.BigInteger, nullable=False),
     sa.Column("expires_at", sa.BigInteger, nullable=False),

@@ -71,7 +71,7 @@ class _Verdict:
     ends: datetime
 
 
-class _Refusal(Exception):  # noqa: N818 - control flow of this module, never seen outside
+class _Refusal(Exception):
     def __init__(self, rule: str, en: str, fr: str, *, temporary: bool = False) -> None:
         super().__init__(rule)
         self.rule, self.en, self.fr, self.temporary = rule, en, fr, temporary
@@ -89,15 +89,15 @@ def decide(trusted: TrustedSet, chain: Sequence[bytes], domain: str | None, at: 
     if known is not None and known[1] <= at < known[2]:
         decision: Admission = known[0]
         return decision
-    evidence = Evidence(domain=domain or "")
+    evidence = Evidence()
     try:
         verdict = _verdict(trusted, snapshot, key[0], at)
         evidence = _evidence(verdict.evidence, domain, snapshot.in_force)
         in_force = _list_at(trusted, snapshot, at)
         _refuse_name(in_force, verdict, domain)
     except _Refusal as refusal:
-        if chain and not evidence.subject:
-            evidence = _evidence(_look(chain[0]), domain, snapshot.in_force)
+        if not evidence.subject:
+            evidence = _evidence(_look(chain[0]) if chain else Evidence(), domain, snapshot.in_force)
         return Admission(False, refusal.temporary, refusal.rule, refusal.en, refusal.fr, evidence)
     decision = _allowed(verdict.evidence.subject, domain, evidence)
     if len(snapshot.decisions) >= _MOST_DECISIONS:

@@ -20,6 +20,7 @@ Spec trust-space §1: refresh period, grace and behaviour on failure are not pub
 import ctypes
 import hashlib
 import json
+import re
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -346,7 +347,7 @@ class TrustedSet:
             self._state = _restore((folder / "state.json").read_bytes())
         except FileNotFoundError:
             return
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, ValueError) as error:
             self.damage = _damaged(folder / "state.json", str(error))
             return
         if not self._state.sha256 or self._state.accepted_at is None:
@@ -378,14 +379,17 @@ def _dump(state: _State) -> bytes:
 
 
 def _restore(data: bytes) -> _State:
-    """Raises ValueError, TypeError."""
-    values = json.loads(data)
-    for name in ("accepted_at", "last_success", "newest"):
-        if values[name] is not None:
-            values[name] = datetime.fromisoformat(values[name]).astimezone(UTC)
-    if not isinstance(values["sha256"], str) or not all(char in "0123456789abcdef" for char in values["sha256"]):
-        raise ValueError("not a digest")
-    return _State(**values)
+    """Raises ValueError."""
+    try:
+        values = json.loads(data)
+        for name in ("accepted_at", "last_success", "newest"):
+            if values[name] is not None:
+                values[name] = datetime.fromisoformat(values[name]).astimezone(UTC)
+        if not re.fullmatch("[0-9a-f]*", values["sha256"]):
+            raise ValueError("not a digest")
+        return _State(**values)
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"unexpected content: {error}") from error
 
 
 def _damaged(path: Path, detail: str) -> VaguemestreError:

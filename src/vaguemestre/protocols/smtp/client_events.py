@@ -11,27 +11,27 @@ from vaguemestre.protocols.smtp.addresses import Address, format_path
 from vaguemestre.protocols.smtp.replies import Reply, ReplyError
 
 
-class ProtocolViolation(ReplyError):  # noqa: N818 - the trade's word
+class ProtocolViolation(ReplyError):
     """The server's replies, each well formed, do not follow the protocol: believe nothing on this connection."""
 
 
-class TlsNotOffered(VaguemestreError):  # noqa: N818 - the fact
+class TlsNotOffered(VaguemestreError):
     """The server does not offer STARTTLS: nothing may be sent to it."""
 
 
-class FeatureNotOffered(VaguemestreError):  # noqa: N818 - the fact
+class FeatureNotOffered(VaguemestreError):
     """The message needs an extension that the server does not offer: it can never be sent there as it is."""
 
 
-class ContentTooLarge(VaguemestreError):  # noqa: N818 - the fact
+class ContentTooLarge(VaguemestreError):
     """The message exceeds what the server says that it accepts."""
 
 
-class UnsafeParameter(VaguemestreError):  # noqa: N818 - the fact
+class UnsafeParameter(VaguemestreError):
     """A delivery option holds characters that would change the meaning of a command."""
 
 
-class ConnectionCut(VaguemestreError):  # noqa: N818 - the fact
+class ConnectionCut(VaguemestreError):
     """The server closed the connection while its answer was awaited; the message must be tried again."""
 
 

@@ -10,7 +10,7 @@ RFC 5321 §2.3.8, §4.1.1.4, §4.5.2.
 from vaguemestre.errors import VaguemestreError
 
 
-class BareLineEnding(VaguemestreError):  # noqa: N818 - the fact
+class BareLineEnding(VaguemestreError):
     """The content holds a CR or an LF alone; it must not leave as it is."""
 
 

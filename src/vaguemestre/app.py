@@ -1,0 +1,303 @@
+"""The composition root: from a Config to running parts, top to bottom.
+
+What it keeps true: parts start from what they need to what needs them, and stop in reverse; a part that cannot start
+says why and stops the start. A store is never created here but by `migrate`, so that a mistaken path never looks like an
+empty operator.
+"""
+
+import asyncio
+import contextlib
+import gc
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from vaguemestre import clock, jobs, log
+from vaguemestre.config import Config, Tls, Trust, address
+from vaguemestre.errors import ConfigurationError
+from vaguemestre.evidence import journal
+from vaguemestre.evidence.entries import Entry, Event
+from vaguemestre.evidence.recorder import Recorder
+from vaguemestre.jobs import Job
+from vaguemestre.protocols import tls
+from vaguemestre.servers.authority import HttpServer, application
+from vaguemestre.servers.limits import ServerLimits
+from vaguemestre.servers.smtp import Listener, Operator
+from vaguemestre.storage import database, keys, schema
+from vaguemestre.storage.blobs import BlobStore
+from vaguemestre.storage.database import Database
+from vaguemestre.storage.objects import FolderStore, ObjectStore, RemoteStore
+from vaguemestre.transport.bounces import Notifier
+from vaguemestre.transport.delivery import Concurrency, Delivery
+from vaguemestre.transport.reception import Reception
+from vaguemestre.transport.retry import RetryPolicy
+from vaguemestre.transport.routing import Host, Router
+from vaguemestre.transport.submission import Submission
+from vaguemestre.trust import certificates, updater
+from vaguemestre.trust.judge import Judge
+from vaguemestre.trust.publisher import Authority
+from vaguemestre.trust.trusted_set import TrustedSet
+from vaguemestre.trust.updater import Outcome, Refreshed
+
+_RECEPTIONS_KEPT_MS = 10 * 86_400_000  # no peer goes on trying for ten days
+_DAY_S = 86_400.0
+_log = log.get("app")
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """What an operator keeps: rows and content."""
+
+    database: Database
+    blobs: BlobStore
+
+
+def database_path(config: Config) -> Path:
+    """Where the encrypted file stands."""
+    return config.data / "vaguemestre.db"
+
+
+def keys_path(config: Config) -> Path:
+    """Where the key file stands."""
+    return config.storage.keys or config.data / "operator.keys"
+
+
+def migrate(config: Config) -> str:
+    """Make or upgrade the stores; returns the schema's version. Keys are made only where no store stands yet."""
+    path, ring_path = database_path(config), keys_path(config)
+    if not ring_path.exists() and not path.exists() and not config.storage.database:
+        config.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        keys.create(ring_path)
+    elif not ring_path.exists() and config.storage.database:
+        keys.create(ring_path)
+    opened = _open_database(config, keys.load(ring_path), create=True)
+    try:
+        return schema.migrate(opened)
+    finally:
+        opened.close()
+
+
+@contextlib.contextmanager
+def open_stores(config: Config) -> Iterator[Stores]:
+    """Open an operator's stores at the right version, and close them. Raises ConfigurationError, KeyFailure."""
+    ring = keys.load(keys_path(config))
+    opened = _open_database(config, ring)
+    try:
+        schema.check(opened)
+        objects = _objects(config)
+        yield Stores(opened, BlobStore(ring, objects, config.data / "spool", config.storage.inline_limit))
+    finally:
+        opened.close()
+
+
+def _open_database(config: Config, ring: keys.Keyring, *, create: bool = False) -> Database:
+    if config.storage.database:
+        return database.open_postgresql(config.storage.database)
+    return database.open_sqlcipher(database_path(config), ring.database, create=create)
+
+
+def objects_folder(config: Config) -> Path | None:
+    """Where large contents stand on this machine; None when they are in a remote store."""
+    where = config.storage.objects
+    return None if "://" in where else Path(where) if where else config.data / "objects"
+
+
+def _objects(config: Config) -> ObjectStore:
+    folder = objects_folder(config)
+    if folder is not None:
+        return FolderStore(folder)
+    from obstore.store import from_url  # noqa: PLC0415 - large, and only where content is remote
+
+    return RemoteStore(from_url(config.storage.objects))
+
+
+def notifier(config: Config, stores: Stores) -> Notifier:
+    """What tells authors of their messages' fate."""
+    return Notifier(stores.blobs, router(config), config.hostname, retry_policy(config))
+
+
+def trusted_set(config: Config) -> TrustedSet:
+    """What is in force, recalled from disk."""
+    trust = _needed(config)[0]
+    found = tuple(each for path in trust.authorities for each in _authorities(path).certificates)
+    return TrustedSet(
+        certificates.Authorities(found), trust.signer, config.data / "trust", timedelta(seconds=trust.grace)
+    )
+
+
+def _authorities(path: Path) -> certificates.Authorities:
+    try:
+        return certificates.load_authorities(path.read_bytes())
+    except OSError as error:
+        raise ConfigurationError(
+            f"The authorities' file {path} cannot be read: {error.strerror}.",
+            f"Le fichier des autorités {path} ne peut pas être lu : {error.strerror}.",
+        ) from error
+
+
+def judge(config: Config, trusted: TrustedSet) -> Judge:
+    """The judge of an operator."""
+    trust = _needed(config)[0]
+    return Judge(trusted, responder=trust.ocsp or None)
+
+
+def router(config: Config) -> Router:
+    """Where mail goes."""
+    routes = {domain: Host(*address(route)) for domain, route in config.queue.routes.items()}
+    return Router(frozenset(config.domains), routes)
+
+
+def retry_policy(config: Config) -> RetryPolicy:
+    """When to try again."""
+    return RetryPolicy(config.queue.warn_after, config.queue.give_up_after, config.queue.pause_scale)
+
+
+def submission(config: Config, stores: Stores, trusted: TrustedSet) -> Submission:
+    """What accepts messages from this operator's accounts."""
+    return Submission(
+        stores.database,
+        stores.blobs,
+        router(config),
+        judge(config, trusted),
+        config.hostname,
+        retry_policy(config),
+        config.smtp.message_size,
+    )
+
+
+def _needed(config: Config) -> tuple[Trust, Tls]:
+    if config.trust is None or config.tls is None or not config.domains:
+        raise ConfigurationError(
+            "The configuration describes no operator: it needs [trust], [tls] and domains.",
+            "La configuration ne décrit pas d'opérateur : il lui faut [trust], [tls] et domains.",
+        )
+    return config.trust, config.tls
+
+
+@contextlib.asynccontextmanager
+async def running(config: Config) -> AsyncIterator[dict[str, int]]:
+    """Run every part the configuration names; yields the ports by part. Everything is stopped on leaving."""
+    ports: dict[str, int] = {}
+    async with contextlib.AsyncExitStack() as stack:
+        if config.authority is not None:
+            ports["authority"] = await stack.enter_async_context(_authority(config))
+        if config.trust is not None or config.authority is None:
+            ports["smtp"] = await stack.enter_async_context(_operator(config))
+        gc.collect()
+        gc.freeze()  # what stands now stands for good: later collections need not look at it again
+        yield ports
+
+
+@contextlib.asynccontextmanager
+async def _authority(config: Config) -> AsyncIterator[int]:
+    assert config.authority is not None  # noqa: S101 - the caller checked
+    authority = Authority.open(config.authority.folder)
+    server = HttpServer(application(authority), *address(config.authority.listen))
+
+    async def renew_crls() -> None:
+        await asyncio.to_thread(authority.publish_crls, clock.now())
+
+    port = await server.start()
+    renewing = asyncio.create_task(jobs.run([Job("renew CRLs", _DAY_S, renew_crls)]))
+    try:
+        yield port
+    finally:
+        await _cancel(renewing)
+        await server.stop()
+
+
+@contextlib.asynccontextmanager
+async def _operator(config: Config) -> AsyncIterator[int]:
+    trust, identity = _needed(config)
+    with open_stores(config) as stores:
+        stores.blobs.clear_spool()
+        trusted = trusted_set(config)
+        recorder = Recorder(stores.database)
+        telling = notifier(config, stores)
+        reception = Reception(stores.database, stores.blobs, telling, config.hostname)
+        delivery = Delivery(
+            stores.database,
+            stores.blobs,
+            router(config),
+            judge(config, trusted),
+            tls.client_context(identity.certificate, identity.key),
+            telling,
+            recorder,
+            config.hostname,
+            retry_policy(config),
+            Concurrency(config.queue.concurrency, config.queue.concurrency_per_domain),
+        )
+        operator = Operator(
+            config.hostname,
+            frozenset(config.domains),
+            tls.server_context(identity.certificate, identity.key),
+            judge(config, trusted),
+            reception,
+            recorder,
+            ServerLimits(
+                connections=config.smtp.connections,
+                connections_per_address=config.smtp.connections_per_address,
+                message_size=config.smtp.message_size,
+                recipients=config.smtp.recipients,
+            ),
+        )
+        if not trusted.usable(clock.now()):
+            await _refresh(trust, trusted, stores.database)
+        listener = Listener(operator, *address(config.smtp.listen))
+        port = await listener.start()
+        working = asyncio.create_task(jobs.run(_operator_jobs(trust, trusted, stores, reception)))
+        delivering = asyncio.create_task(delivery.run())
+        try:
+            yield port
+        finally:
+            await _cancel(working)
+            await asyncio.gather(listener.stop(), delivery.stop())
+            await delivering
+
+
+def _operator_jobs(trust: Trust, trusted: TrustedSet, stores: Stores, reception: Reception) -> list[Job]:
+    async def refresh() -> None:
+        await _refresh(trust, trusted, stores.database)
+
+    async def forget_receptions() -> None:
+        await stores.database.write_async(reception.forget, clock.now_ms() - _RECEPTIONS_KEPT_MS)
+
+    async def sweep_objects() -> None:
+        await stores.database.read_async(stores.blobs.sweep)
+
+    return [
+        Job("refresh trust", trust.refresh, refresh),
+        Job("forget receptions", 3600, forget_receptions),
+        Job("sweep objects", _DAY_S, sweep_objects),
+    ]
+
+
+async def _refresh(trust: Trust, trusted: TrustedSet, opened: Database) -> None:
+    """Fetch the list and the CRLs; journal what changed and what failed; say the alarm aloud."""
+    fetching = updater.tls_context(trusted.authorities)
+    outcomes: list[Outcome] = [await updater.refresh(trusted, trust.list, clock.now(), fetching)]
+    for source in trust.crls:
+        outcomes.append(await updater.refresh_crl(trusted, source, clock.now(), fetching))
+    entries = [_refresh_entry(outcome) for outcome in outcomes if not isinstance(outcome, Refreshed) or outcome.changed]
+    await opened.write_async(journal.append, entries)
+    for outcome in outcomes:
+        if not isinstance(outcome, Refreshed):
+            _log.error("refresh failed", kind=outcome.kind, source=outcome.source, rule=outcome.rule, reason=outcome.en)
+    alarm = trusted.alarm(clock.now())
+    if alarm is not None:
+        _log.error("trust alarm", stopped=alarm.stopped, alarm=alarm.en)
+
+
+def _refresh_entry(outcome: Outcome) -> Entry:
+    facts = {"source": outcome.source, "kind": outcome.kind}
+    if isinstance(outcome, Refreshed):
+        event = Event.LIST_UPDATE if outcome.kind == "allow-list" else Event.REVOCATION_UPDATE
+        return Entry(event, "", {**facts, **outcome.facts})
+    return Entry(Event.LIST_REFUSAL, "", {**facts, "rule": outcome.rule})
+
+
+async def _cancel(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task

@@ -1,0 +1,86 @@
+"""`vaguemestre db`: make, upgrade, check, back up and restore an operator's store."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vaguemestre import app as composition
+from vaguemestre.cli.presentation import AsJson, ConfigFile, load, refusals, show
+from vaguemestre.config import Config
+from vaguemestre.errors import ConfigurationError
+from vaguemestre.mailstore import integrity
+from vaguemestre.storage import backup as backups
+from vaguemestre.storage import keys
+
+app = typer.Typer(help="La base de données / The database.", no_args_is_help=True)
+
+
+@app.command()
+def migrate(config: ConfigFile, as_json: AsJson = False) -> None:
+    """Make the store, or bring it to this software's version."""
+    with refusals(as_json):
+        version = composition.migrate(load(config))
+    show(as_json, {"ok": True, "version": version}, [f"Base en version {version} / The store is at version {version}"])
+
+
+@app.command()
+def check(config: ConfigFile, as_json: AsJson = False) -> None:
+    """Look for damage: every page, every message's content, the journal's chain, the counters."""
+    with refusals(as_json), composition.open_stores(load(config)) as stores:
+        length = stores.database.read(integrity.content_count)
+        with typer.progressbar(length=length, label="Contenus / Contents", file=sys.stderr) as bar:
+            found = stores.database.read(integrity.check, stores.blobs, bar.update)
+    ok = not any(found.values())
+    lines = [f"{kind}: {what}" for kind, findings in found.items() for what in findings]
+    show(as_json, {"ok": ok, **found}, lines or ["Aucune anomalie / Nothing wrong."])
+    if not ok:
+        raise typer.Exit(1)
+
+
+@app.command()
+def backup(config: ConfigFile, target: Annotated[Path, typer.Argument(metavar="DIR")], as_json: AsJson = False) -> None:
+    """Copy the store to a new folder while it runs. The keys are not in it: keep them elsewhere."""
+    with refusals(as_json):
+        loaded = load(config)
+        key = keys.load(composition.keys_path(loaded)).database
+        objects = _local_objects(loaded)
+        count = backups.save(composition.database_path(loaded), key, objects, target, _counted)
+    show(
+        as_json, {"ok": True, "objects": count}, [f"Sauvegarde faite / Backed up: {target} (+{count} objets / objects)"]
+    )
+
+
+@app.command()
+def restore(
+    config: ConfigFile, source: Annotated[Path, typer.Argument(metavar="DIR")], as_json: AsJson = False
+) -> None:
+    """Put a back-up where no store stands. The key file must be the one it was made with."""
+    with refusals(as_json):
+        loaded = load(config)
+        keys.load(composition.keys_path(loaded))
+        objects = _local_objects(loaded)
+        count = backups.restore(source, composition.database_path(loaded), objects, _counted)
+        with composition.open_stores(loaded):
+            pass  # opens with these keys, at this version
+    show(
+        as_json,
+        {"ok": True, "objects": count},
+        [f"Sauvegarde restaurée / Restored: {source} (+{count} objets / objects)"],
+    )
+
+
+def _local_objects(config: Config) -> Path:
+    folder = composition.objects_folder(config)
+    if config.storage.database or folder is None:
+        raise ConfigurationError(
+            "This store is not embedded: back it up with PostgreSQL's and the object store's own tools.",
+            "Cette base n'est pas embarquée : sauvegardez-la avec les outils de PostgreSQL et du magasin d'objets.",
+        )
+    return folder
+
+
+def _counted(count: int) -> None:
+    if count % 1000 == 0 and sys.stderr.isatty():
+        typer.echo(f"{count} objets / objects…", err=True)

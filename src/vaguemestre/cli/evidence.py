@@ -1,0 +1,84 @@
+"""`vaguemestre evidence`: read the journal, and check that nobody rewrote it."""
+
+from typing import Annotated, Any
+
+import typer
+
+from vaguemestre import app as composition
+from vaguemestre.cli.presentation import AsJson, ConfigFile, iso, load, moment, refusals, show
+from vaguemestre.evidence import journal
+from vaguemestre.evidence.journal import Recorded
+
+app = typer.Typer(help="Le journal / The journal.", no_args_is_help=True)
+
+
+@app.command("log")
+def log_(
+    config: ConfigFile,
+    message: Annotated[
+        str | None, typer.Option("--message", help="Only this message's (or account's) entries.")
+    ] = None,
+    after: Annotated[
+        int | None, typer.Option("--after", min=0, help="Entries after this number, oldest first.")
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1)] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """Show entries, the last ones by default; one JSON object a line with --json."""
+    with refusals(as_json), composition.open_stores(load(config)) as stores:
+        found = stores.database.read(_read, message, after, limit)
+    if as_json:
+        for entry in found:
+            show(True, _facts(entry), [])
+        return
+    for entry in found:
+        print(line(entry))
+
+
+@app.command()
+def verify(config: ConfigFile, as_json: AsJson = False) -> None:
+    """Recompute the whole chain."""
+    with refusals(as_json), composition.open_stores(load(config)) as stores:
+        verdict = stores.database.read(journal.verify)
+    facts = {
+        "ok": verdict.broken_at is None,
+        "entries": verdict.entries,
+        "head": verdict.head,
+        "broken_at": verdict.broken_at,
+    }
+    if verdict.broken_at is None:
+        lines = [
+            f"Journal intact : {verdict.entries} entrées, tête {verdict.head}",
+            f"The journal is whole: {verdict.entries} entries, head {verdict.head}",
+        ]
+    else:
+        lines = [
+            f"Journal altéré à l'entrée {verdict.broken_at} : comparez avec une sauvegarde.",
+            f"The journal was altered at entry {verdict.broken_at}: compare with a backup.",
+        ]
+    show(as_json, facts, lines)
+    if verdict.broken_at is not None:
+        raise typer.Exit(1)
+
+
+def line(entry: Recorded) -> str:
+    """An entry on one line, for people."""
+    personal = {"": "[effacé / erased]"} if entry.personal is None else entry.personal
+    texts = [f"{key}={value}" for key, value in {**personal, **entry.facts}.items() if key != "digest" and value != ""]
+    return f"{entry.seq:>6}  {moment(entry.at)}  {entry.event:<18} {entry.subject:<13}  {' '.join(texts)}"
+
+
+def _read(connection: Any, message: str | None, after: int | None, limit: int) -> list[Recorded]:
+    return journal.log(connection, subject=message, after=after or 0, limit=limit, newest=after is None)
+
+
+def _facts(entry: Recorded) -> dict[str, Any]:
+    return {
+        "seq": entry.seq,
+        "at": iso(entry.at),
+        "event": entry.event,
+        "subject": entry.subject,
+        "facts": entry.facts,
+        "personal": entry.personal,
+        "hash": entry.hash,
+    }

@@ -1,0 +1,94 @@
+"""How every command speaks: text for people, one JSON object with `--json`, refusals in French then in English.
+
+Exit codes: 0 yes or done, 1 the answer is no or it could not be done, 2 misuse or an installation that cannot work.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from vaguemestre import clock, log
+from vaguemestre import config as configuration
+from vaguemestre.config import Config
+from vaguemestre.errors import ConfigurationError, KeyFailure, VaguemestreError
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+ConfigFile = Annotated[
+    Path, typer.Option("--config", "-c", envvar="VAGUEMESTRE_CONFIG", metavar="FILE", help="The operator's TOML file.")
+]
+
+
+def load(path: Path) -> Config:
+    """The configuration, with logging set up by it. Raises ConfigurationError."""
+    os.environ.pop("VAGUEMESTRE_CONFIG", None)  # names the file, and is no key of it
+    config = configuration.load(path)
+    log.configure(config.log_level)
+    return config
+
+
+@contextmanager
+def refusals(as_json: bool) -> Iterator[None]:
+    """Turn what stops a command into words and an exit code."""
+    try:
+        yield
+    except VaguemestreError as error:
+        if as_json:
+            print(
+                json.dumps(
+                    {"ok": False, "error": type(error).__name__, "fr": error.fr, "en": error.en}, ensure_ascii=False
+                )
+            )
+        else:
+            typer.echo(error.fr, err=True)
+            if error.en != error.fr:
+                typer.echo(error.en, err=True)
+        raise typer.Exit(2 if isinstance(error, ConfigurationError | KeyFailure) else 1) from error
+
+
+def show(as_json: bool, facts: dict[str, Any], lines: Sequence[str]) -> None:
+    """Print facts as JSON, or lines for people."""
+    print(json.dumps(facts, ensure_ascii=False, default=str) if as_json else "\n".join(lines))
+
+
+def show_table(as_json: bool, name: str, columns: Sequence[str], rows: Sequence[dict[str, Any]], empty: str) -> None:
+    """Print rows as a JSON object under `name`, or as a table for people; `columns` are the keys to show, in order."""
+    if as_json:
+        print(json.dumps({name: rows}, ensure_ascii=False, default=str))
+        return
+    if not rows:
+        print(empty)
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold", justify="right" if isinstance(rows[0][column], int) else "left")
+    for row in rows:
+        table.add_row(*("" if row[column] is None else str(row[column]) for column in columns))
+    Console(soft_wrap=False).print(table)
+
+
+def moment(milliseconds: int) -> str:
+    """A stored time, in UTC to the second."""
+    return f"{clock.from_ms(milliseconds):%Y-%m-%d %H:%M:%S}"
+
+
+def iso(milliseconds: int) -> str:
+    """A stored time for JSON."""
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds")
+
+
+def octets(size: int) -> str:
+    """A size for people, in decimal units."""
+    value = float(size)
+    for unit in ("o", "ko", "Mo", "Go"):
+        if value < 1000 or unit == "Go":
+            return f"{value:.0f} {unit}" if unit == "o" else f"{value:.1f} {unit}"
+        value /= 1000
+    return ""

@@ -1,0 +1,23 @@
+"""The `vaguemestre` program: its sub-commands, one file each."""
+
+import typer
+
+from vaguemestre.cli import account, database, demo, doctor, evidence, mailbox, queue, send, serve, trust
+
+program = typer.Typer(
+    name="vaguemestre",
+    help="Messagerie sécurisée de santé / Secure mail for health professionals.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+program.command("demo")(demo.demo)
+program.command("serve")(serve.serve)
+program.command("send")(send.send)
+program.command("doctor")(doctor.doctor)
+program.add_typer(account.app, name="account")
+program.add_typer(mailbox.app, name="mailbox")
+program.add_typer(queue.app, name="queue")
+program.add_typer(evidence.app, name="evidence")
+program.add_typer(database.app, name="db")
+program.add_typer(trust.app, name="trust")

@@ -1,0 +1,289 @@
+"""A whole trust space on one machine: an authority, two operators that trust each other, sample people.
+
+What it keeps true: nothing is switched off: real certificates of the IGC-Santé profile, a signed list of the real one's
+size, revocation lists, mutual TLS, encrypted stores; only the names, the people and the X-ray are made up. What was made
+stands in one folder and is found again at the next start.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from email import message_from_bytes, policy
+from importlib.resources import files
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from vaguemestre import app as composition
+from vaguemestre import clock, config, ids
+from vaguemestre.config import Config
+from vaguemestre.documents.compose import Attachment, compose
+from vaguemestre.evidence import journal
+from vaguemestre.evidence.journal import Recorded
+from vaguemestre.mailstore import accounts, mailboxes, messages
+from vaguemestre.mailstore.model import AccountKind, Listed, Role
+from vaguemestre.transport.envelope import Envelope, Recipient
+from vaguemestre.transport.submission import Submitted
+from vaguemestre.trust import names
+from vaguemestre.trust.allowlist import Entry
+from vaguemestre.trust.publisher import SIGNER_CN, Authority
+
+REAL_LIST_ENTRIES = 6_494
+_REAL_LIST_NAMES = 391
+_ARRIVAL_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A made-up account."""
+
+    address: str
+    name: str
+    kind: AccountKind
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A made-up operator: its folder's name, domain, certificate name and people."""
+
+    folder: str
+    domain: str
+    host: str
+    certificate_name: str
+    people: tuple[Person, ...]
+
+
+DENTISTS = Place(
+    "operator-a",
+    "dentistes.demo.mssante.fr",
+    "mail.dentistes.demo.mssante.fr",
+    "CN=mail.dentistes.demo.mssante.fr,OU=318751275100020,O=ORDRE DE DEMONSTRATION,ST=Paris (75),C=FR",
+    (
+        Person("claire.lefevre@dentistes.demo.mssante.fr", "Dr Claire Lefèvre, chirurgien-dentiste", AccountKind.PER),
+        Person("cabinet.lilas@dentistes.demo.mssante.fr", "Cabinet dentaire des Lilas", AccountKind.CAB),
+        Person("postmaster@dentistes.demo.mssante.fr", "Administration", AccountKind.ORG),
+    ),
+)
+HOSPITAL = Place(
+    "operator-b",
+    "hopital.demo.mssante.fr",
+    "mail.hopital.demo.mssante.fr",
+    'CN=mail.hopital.demo.mssante.fr,OU=1750712184,O="C.H. DE DEMONSTRATION, SITE NORD",ST=Rhône (69),C=FR',
+    (
+        Person("karim.benali@hopital.demo.mssante.fr", "Dr Karim Benali, chirurgie maxillo-faciale", AccountKind.PER),
+        Person("secretariat.stomatologie@hopital.demo.mssante.fr", "Secrétariat de stomatologie", AccountKind.ORG),
+        Person("imagerie@hopital.demo.mssante.fr", "Imagerie (dépôt automatique)", AccountKind.APP),
+        Person("postmaster@hopital.demo.mssante.fr", "Administration", AccountKind.ORG),
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """A made space: its folder and ports, in the order authority, A, B."""
+
+    folder: Path
+    port_base: int
+
+    @property
+    def ports(self) -> tuple[int, int, int]:
+        """HTTP of the authority, SMTP of A, SMTP of B."""
+        return self.port_base + 80, self.port_base + 25, self.port_base + 26
+
+    def config_file(self, place: Place) -> Path:
+        """An operator's configuration file, for the other commands."""
+        return self.folder / place.folder / "vaguemestre.toml"
+
+    @property
+    def authority_folder(self) -> Path:
+        """Where the authority keeps its keys and list."""
+        return self.folder / "authority"
+
+
+def prepare(space: Space) -> bool:
+    """Make what is missing; true where the space was made anew. Raises ConfigurationError, StorageFailure, OSError."""
+    made = not (space.folder / "made").exists()
+    if made:
+        _make_authority(space)
+    for place, peer in ((DENTISTS, HOSPITAL), (HOSPITAL, DENTISTS)):
+        _write_config(space, place, peer)
+        loaded = config.load(space.config_file(place), {})
+        composition.migrate(loaded)
+        if made:
+            with composition.open_stores(loaded) as stores:
+                stores.database.write(_open_accounts, place)
+    (space.folder / "made").touch()
+    return made
+
+
+@asynccontextmanager
+async def running(space: Space) -> AsyncIterator[None]:
+    """Run the authority and both operators."""
+    http = space.ports[0]
+    own = Config(
+        data=space.folder, authority=config.Authority(folder=space.authority_folder, listen=f"127.0.0.1:{http}")
+    )
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(composition.running(own))
+        for place in (DENTISTS, HOSPITAL):
+            await stack.enter_async_context(composition.running(_loaded(space, place)))
+        yield
+
+
+def send_letter(space: Space) -> Submitted:
+    """The dentist writes to the surgeon, with the panoramic and the report."""
+    author, reader = DENTISTS.people[0], HOSPITAL.people[0]
+    content = compose(
+        author=(author.name, author.address),
+        to=[(reader.name, reader.address)],
+        subject="Avis sur une dent incluse (patient fictif)",
+        text=_sample("letter.txt").decode(),
+        at=clock.now(),
+        attachments=[Attachment(name, _sample(name)) for name in ("panoramic.jpg", "report.pdf")],
+    )
+    loaded = _loaded(space, DENTISTS)
+    with composition.open_stores(loaded) as stores:
+        submission = composition.submission(loaded, stores, composition.trusted_set(loaded))
+        return submission.submit(Envelope(author.address, (Recipient(reader.address),)), [content])
+
+
+@dataclass(frozen=True, slots=True)
+class Journey:
+    """What became of the letter: entries of both journals in order, what B shows, whether each attachment is intact."""
+
+    seconds: float
+    arrived: Listed | None
+    hops: tuple[tuple[Place, Recorded], ...]
+    attachments: dict[str, bool]
+
+
+async def follow(space: Space, sent: Submitted) -> Journey:
+    """Wait until the letter stands in the reader's inbox, then tell its journey."""
+    start, arrived = time.monotonic(), None
+    with (
+        composition.open_stores(_loaded(space, HOSPITAL)) as there,
+        composition.open_stores(_loaded(space, DENTISTS)) as here,
+    ):
+        while time.monotonic() - start < _ARRIVAL_S:
+            passed = here.database.read(_entries, sent.id)
+            relays = [entry for entry in passed if entry.event in ("relay", "bounce")]
+            if relays:
+                break
+            await asyncio.sleep(0.05)
+        seconds = time.monotonic() - start
+        hops = [(DENTISTS, entry) for entry in here.database.read(_entries, sent.id)]
+        if relays and relays[-1].event == "relay":
+            arrival_id = str((relays[-1].personal or {}).get("reply", "")).rpartition(" ")[2]
+            hops += [(HOSPITAL, entry) for entry in there.database.read(_entries, arrival_id)]
+            arrived = there.database.read(_arrived, arrival_id)
+        attachments = {}
+        if arrived is not None:
+            attachments = _compare(there.database.read(there.blobs.open, arrived.blob_id).read())
+    return Journey(seconds, arrived, tuple(sorted(hops, key=lambda hop: (hop[1].at, hop[0].folder))), attachments)
+
+
+def _loaded(space: Space, place: Place) -> Config:
+    return config.load(space.config_file(place), {})
+
+
+def _make_authority(space: Space) -> None:
+    now, base = clock.now(), f"http://127.0.0.1:{space.ports[0]}"
+    if (space.authority_folder / "root.pem").exists():
+        authority = Authority.open(space.authority_folder)
+    else:
+        authority = Authority.create(
+            space.authority_folder, now - timedelta(days=1), f"{base}/crl/issuing.crl", f"{base}/ocsp"
+        )
+    for place in (DENTISTS, HOSPITAL):
+        folder = space.folder / place.folder
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        name = names.parse(place.certificate_name)
+        credential = authority.issue(
+            name, [place.host, "localhost"], (now - timedelta(days=1), now + timedelta(days=1000))
+        )
+        credential.write(folder / "certificate.pem", folder / "certificate.key", [authority.issuing.certificate])
+    authority.publish_crls(now)
+    if not authority.published:
+        authority.publish(now, add=_list_entries(now))
+
+
+def _list_entries(now: datetime) -> list[Entry]:
+    """Entries for both operators among as many made-up ones as the real list has, with its quirks."""
+    choose = random.Random(20_250_228)  # noqa: S311 - the same list on every machine
+    operators = [
+        f'CN=mss{number}.operateur.test,OU=1{number:09d},O="C.H. N° {number}  ÉTÉ",ST=Rhône (69),C=FR'
+        if number % 7 == 0
+        else f"CN=mss{number}.operateur.test,OU=3{number:014d},O=OPERATEUR {number},ST=Paris (75),C=FR"
+        for number in range(_REAL_LIST_NAMES - 2)
+    ]
+    domains = [f"structure{number}.mssante.fr" for number in range(4_940)]
+    chosen = domains + choose.choices(domains, k=REAL_LIST_ENTRIES - 2 - len(domains))
+    entries = [_entry(domain, choose.choice(operators), now) for domain in chosen]
+    entries += [_entry(place.domain, place.certificate_name, now) for place in (DENTISTS, HOSPITAL)]
+    return entries
+
+
+def _entry(domain: str, name: str, now: datetime) -> Entry:
+    description, contact = "Domaine de démonstration", "01 00 00 00 00, contact@example.org"
+    return Entry(domain, name, names.parse(name), description, contact, contact, now)
+
+
+def _write_config(space: Space, place: Place, peer: Place) -> None:
+    http, port_a, port_b = space.ports
+    own, other = (port_a, port_b) if place is DENTISTS else (port_b, port_a)
+    text = f'''# An operator of the demonstration space; made by `vaguemestre demo`.
+hostname = "{place.host}"
+domains = ["{place.domain}"]
+data = "data"
+
+[tls]
+certificate = "certificate.pem"
+key = "certificate.key"
+
+[smtp]
+listen = "127.0.0.1:{own}"
+
+[trust]
+authorities = ["../authority/authorities.pem"]
+list = "http://127.0.0.1:{http}/listeblanchemssante.xml"
+signer = "{SIGNER_CN}"
+crls = ["http://127.0.0.1:{http}/crl/root.crl", "http://127.0.0.1:{http}/crl/issuing.crl"]
+
+[queue.routes]
+"{peer.domain}" = "127.0.0.1:{other}"
+'''
+    path = space.config_file(place)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path.write_text(text, "utf-8")
+
+
+def _open_accounts(connection: sa.Connection, place: Place) -> None:
+    for person in place.people:
+        if accounts.destination(connection, person.address) is None:
+            accounts.create(connection, person.kind, person.address, person.name)
+
+
+def _entries(connection: sa.Connection, subject: str) -> list[Recorded]:
+    return journal.log(connection, subject=subject)
+
+
+def _arrived(connection: sa.Connection, message: str) -> Listed | None:
+    account = accounts.get(connection, HOSPITAL.people[0].address)
+    inbox = mailboxes.with_role(connection, account.id, Role.INBOX)
+    newest = messages.listing(connection, inbox.id, limit=20)
+    return next((listed for listed in newest if ids.to_text(listed.blob_id) == message), None)
+
+
+def _compare(content: bytes) -> dict[str, bool]:
+    """Whether each attachment is, octet for octet, the sample that was sent."""
+    parsed = message_from_bytes(content, policy=policy.default)
+    found = {str(part.get_filename()): part.get_payload(decode=True) for part in parsed.walk() if part.get_filename()}
+    return {name: found.get(name) == _sample(name) for name in ("panoramic.jpg", "report.pdf")}
+
+
+def _sample(name: str) -> bytes:
+    return (files("vaguemestre") / "samples" / name).read_bytes()

@@ -1,0 +1,593 @@
+"""SMTP from other operators: socket, TLS, protocol machine, trust, reception.
+
+What it keeps true: no recipient is accepted before the certificate is admitted for the domain of the reverse-path; every
+refusal carries a code, a sentence in French and in English, and stands in the journal; `250` to content is sent only
+once the message is durable and visible. Nothing here blocks: what touches the disk runs in threads or in the writer.
+
+Flow: `data_received` → TLS → machine → one method an event → reply. A session handles one event at a time; while it
+waits (a look-up, the spool, the commit) its peer is not read from, so that a fast peer fills no memory.
+Standards: RFC 5321, RFC 3207, RFC 3461 (what is recorded), spec trust-space §2.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, cast
+
+from OpenSSL import SSL
+
+from vaguemestre import log
+from vaguemestre.errors import StorageFailure, VaguemestreError
+from vaguemestre.evidence.entries import Entry, Event
+from vaguemestre.evidence.recorder import Recorder
+from vaguemestre.mailstore.model import AccountClosedError, AccountState, Destination, UnknownAccountError
+from vaguemestre.protocols.smtp import events, faults
+from vaguemestre.protocols.smtp.addresses import Address
+from vaguemestre.protocols.smtp.commands import Mail
+from vaguemestre.protocols.smtp.replies import Reply
+from vaguemestre.protocols.smtp.server import Limits, ServerConnection
+from vaguemestre.protocols.tls import TlsConnection, TlsError
+from vaguemestre.servers.limits import Admittance, ServerLimits
+from vaguemestre.transport.envelope import Envelope, Recipient
+from vaguemestre.transport.reception import Accepted, Arrival, Incoming, LoopError, Peer, Reception
+from vaguemestre.trust.admission import Admission
+from vaguemestre.trust.judge import Judge
+
+_SPOOL_STEP = 262_144
+_SWEEP_S = 5.0
+_log = log.get("servers.smtp")
+
+
+class NotServedError(VaguemestreError):
+    """The recipient's domain is not this operator's, which relays for nobody."""
+
+    def __init__(self, domain: str) -> None:
+        super().__init__(
+            f"This server takes no mail for {domain}. Check the MX record of the recipient's domain.",
+            f"Ce serveur ne reçoit pas le courrier de {domain}. Vérifiez le MX du domaine du destinataire.",
+        )
+
+
+class MailboxFullError(VaguemestreError):
+    """The recipient's account has no room left."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The recipient's mailbox is full. Try again later, or tell them by another means.",
+            "La boîte du destinataire est pleine. Réessayez plus tard, ou prévenez-le autrement.",
+        )
+
+
+# The one table from error to reply; the first class that fits decides.
+_REPLIES: tuple[tuple[type[VaguemestreError], int, str], ...] = (
+    (UnknownAccountError, 550, "5.1.1"),
+    (NotServedError, 550, "5.7.1"),
+    (AccountClosedError, 550, "5.2.1"),
+    (MailboxFullError, 452, "4.2.2"),
+    (LoopError, 554, "5.4.6"),
+    (faults.MessageSizeError, 552, "5.3.4"),
+    (StorageFailure, 451, "4.3.0"),
+    (VaguemestreError, 451, "4.3.0"),
+)
+_OK = Reply(250, "2.1.0", ("OK",))
+_RECIPIENT_OK = Reply(250, "2.1.5", ("OK",))
+_READY = Reply(220, "2.0.0", ("Ready to start TLS",))
+_BYE = Reply(221, "2.0.0", ("Au revoir",))
+_TRY_LATER = Reply.explained(
+    451,
+    "4.3.0",
+    "Incident de notre côté ; rien n'est perdu, réessayez plus tard.",
+    "Trouble on our side; nothing is lost, try again later.",
+)
+_TOO_MANY = Reply.explained(
+    421, "4.7.0", "Trop de connexions ; réessayez dans un instant.", "Too many connections; try again in a moment."
+)
+_STOPPING = Reply.explained(
+    421, "4.3.2", "Le serveur s'arrête ; réessayez dans un instant.", "The server is stopping; try again in a moment."
+)
+_TOO_SLOW = Reply.explained(
+    421,
+    "4.4.2",
+    "Connexion trop lente ou muette ; elle est fermée.",
+    "The connection was too slow or silent; it is closed.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """What every session of a listener shares."""
+
+    hostname: str
+    local_domains: frozenset[str]
+    tls: SSL.Context
+    judge: Judge
+    reception: Reception
+    recorder: Recorder
+    limits: ServerLimits
+
+
+class Session(asyncio.Protocol):
+    """One connection of a peer."""
+
+    def __init__(
+        self, operator: Operator, admittance: Admittance, sessions: "set[Session]", spool: ThreadPoolExecutor
+    ) -> None:
+        self._operator = operator
+        self._admittance = admittance
+        self._sessions = sessions
+        self._spool = spool
+        self._machine = ServerConnection(operator.hostname, _machine_limits(operator.limits))
+        self._tls: TlsConnection | None = None
+        self._chain: tuple[bytes, ...] = ()
+        self._tls_text = ""
+        self._ip = ""
+        self._helo = ""
+        self._out: list[bytes] = []
+        self._busy = False
+        self._paused = False
+        self._stopping = False
+        self._transport: asyncio.Transport
+        self._last_heard = self._since = time.monotonic()
+        self._content_octets = 0
+        self._entered = False
+        self._peer: Peer | None = None
+        self._envelope: Envelope | None = None
+        self._announced = 0
+        self._recipients: list[tuple[Recipient, Destination]] = []
+        self._incoming: Incoming | None = None
+        self._failure: Exception | None = None
+        self._held = bytearray()
+
+    # --- connection
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Greet, or turn away."""
+        self._transport = cast(asyncio.Transport, transport)
+        self._ip = str((transport.get_extra_info("peername") or ("unknown",))[0])
+        self._entered = self._admittance.enter(self._ip)
+        if not self._entered:
+            self._transport.write(_TOO_MANY.encode())
+            self._transport.close()
+            return
+        self._sessions.add(self)
+        self._transport.write(self._machine.greeting())
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget what was under way; a commit that was is finished, and recognised when the peer sends again."""
+        if self._entered:
+            self._admittance.leave(self._ip)
+        self._sessions.discard(self)
+        self._stopping = True
+        if not self._busy:
+            self._abandon()
+
+    def eof_received(self) -> bool:
+        """The peer closes its side: nothing it could still ask for is worth an answer."""
+        return False
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes, in clear until STARTTLS."""
+        self._last_heard = time.monotonic()
+        if self._tls is not None:
+            try:
+                data = self._tls.receive(data)
+            except TlsError as error:
+                self._tls_failed(error)
+                return
+            self._tls_progress()
+        if data:
+            self._machine.receive_data(data)
+        if self._busy:
+            if not self._paused:
+                self._paused = True
+                self._transport.pause_reading()
+            return
+        self._advance()
+        if self._tls is not None and self._tls.closed:
+            self._transport.close()
+
+    def _tls_progress(self) -> None:
+        assert self._tls is not None  # noqa: S101 - its callers checked
+        if pending := self._tls.pending():
+            self._transport.write(pending)
+        if self._tls.handshaken and not self._tls_text:
+            self._tls_text = f"{self._tls.version} {self._tls.cipher}"
+            self._chain = self._tls.peer_chain()
+            self._machine.tls_started()
+
+    def _tls_failed(self, error: TlsError) -> None:
+        if self._tls is not None and (alert := self._tls.pending()):
+            self._transport.write(alert)
+        if not self._tls_text:
+            self._journal_refusal(Event.PEER_REFUSAL, "tls-failure", {"reason": error.en}, {})
+        self._transport.close()
+
+    # --- events
+
+    def _advance(self) -> None:
+        """Handle events until the machine wants data or the session waits; then send all replies at once."""
+        machine = self._machine
+        while not self._busy:
+            event = machine.next_event()
+            if isinstance(event, events.Wait):
+                break
+            try:
+                _ON[type(event)](self, event)
+            except Exception as error:
+                # A defect must not hang the peer: it is told to try again, and nothing was acknowledged.
+                _log.error("session failed", error=type(error).__name__, exc_info=True)
+                self._abandon()
+                self._out.append(_TRY_LATER.encode())
+                self._flush()
+                self._transport.close()
+                return
+        self._flush()
+        if machine.closed:
+            self._abandon()
+            self._transport.close()
+        elif self._stopping and not self._busy and self._envelope is None:
+            self._say_and_close(_STOPPING)
+
+    def _reply(self, reply: Reply) -> None:
+        self._out.append(self._machine.reply(reply))
+
+    def _flush(self) -> None:
+        if self._out:
+            data = b"".join(self._out)
+            self._out.clear()
+            self._transport.write(self._tls.send(data) if self._tls is not None and self._tls.handshaken else data)
+
+    def _wait(
+        self, future: "asyncio.Future[Any]", then: Callable[[Any], None], failed: Callable[[Exception], None]
+    ) -> None:
+        """Suspend the session until a future is done."""
+        self._busy = True
+        future.add_done_callback(lambda done: self._resume(done, then, failed))
+
+    def _resume(
+        self, done: "asyncio.Future[Any]", then: Callable[[Any], None], failed: Callable[[Exception], None]
+    ) -> None:
+        self._busy = False
+        if self._transport.is_closing():
+            self._abandon()
+            return
+        error = done.exception()
+        if error is None:
+            then(done.result())
+        elif isinstance(error, Exception):
+            if not isinstance(error, VaguemestreError):
+                _log.error("wait failed", error=type(error).__name__, exc_info=error)
+            failed(error)
+        if self._paused and not self._busy:
+            self._paused = False
+            self._transport.resume_reading()
+        self._advance()
+
+    def _hello(self, event: events.Hello) -> None:
+        self._abandon()
+        self._helo = event.name
+        self._out.append(self._machine.accept_hello())
+
+    def _start_tls(self, event: events.StartTls) -> None:
+        self._reply(_READY)
+        self._flush()
+        self._tls = TlsConnection(self._operator.tls, server=True)
+
+    def _mail_from(self, event: events.MailFrom) -> None:
+        command = event.command
+        domain = command.reverse_path.domain if command.reverse_path is not None else None
+        judge = self._operator.judge
+        decided = judge.decide(self._chain, domain)
+        if judge.may_learn(decided, self._chain):
+            learning = asyncio.ensure_future(judge.learn(self._chain, domain))
+            self._wait(learning, lambda learnt: self._admit(command, learnt), self._trouble)
+        else:
+            self._admit(command, decided)
+
+    def _trouble(self, error: Exception) -> None:
+        self._reply(_refusal(error))
+
+    def _admit(self, command: Mail, decided: Admission) -> None:
+        if not decided.allowed:
+            self._refuse_peer(decided, command.reverse_path)
+            return
+        evidence = decided.evidence
+        self._peer = Peer(
+            evidence.subject, evidence.sha256, evidence.list_generated, self._tls_text, self._ip, self._helo
+        )
+        self._envelope = Envelope(
+            command.reverse_path.text if command.reverse_path is not None else "",
+            returned=str(command.ret.value) if command.ret else "",
+            envelope_id=command.envid or "",
+            utf8=command.smtputf8,
+        )
+        self._announced = command.size or 0
+        self._reply(_OK)
+
+    def _refuse_peer(self, decided: Admission, reverse_path: Address | None) -> None:
+        evidence = decided.evidence
+        facts = {"peer": evidence.subject, "certificate": evidence.sha256, "list": evidence.list_generated}
+        personal = {"from": reverse_path.text if reverse_path is not None else ""}
+        self._journal_refusal(Event.PEER_REFUSAL, decided.rule, facts, personal)
+        code, enhanced = (451, "4.7.1") if decided.temporary else (550, "5.7.1")
+        self._reply(Reply.explained(code, enhanced, decided.fr, decided.en))
+
+    def _rcpt_to(self, event: events.RcptTo) -> None:
+        path = event.command.forward_path
+        recipient = Recipient(
+            path.text if path.domain else f"postmaster@{min(self._operator.local_domains)}",
+            frozenset(str(each.value) for each in event.command.notify),
+            event.command.orcpt or "",
+        )
+        if recipient.domain not in self._operator.local_domains:
+            self._refuse_recipient(recipient, NotServedError(recipient.domain))
+            return
+        known = self._operator.reception.known_destination(recipient.address)
+        if known is not None:
+            self._destined(recipient, known[0])
+            return
+        look_up = asyncio.ensure_future(self._operator.reception.destination(recipient.address))
+        self._wait(
+            look_up,
+            lambda found: self._destined(recipient, found),
+            lambda error: self._refuse_recipient(recipient, error),
+        )
+
+    def _destined(self, recipient: Recipient, destination: Destination | None) -> None:
+        if destination is None:
+            self._refuse_recipient(recipient, UnknownAccountError(recipient.address))
+        elif destination.state is AccountState.CLOSED:
+            self._refuse_recipient(recipient, AccountClosedError())
+        elif destination.room < max(self._announced, 1):
+            self._refuse_recipient(recipient, MailboxFullError())
+        else:
+            self._recipients.append((recipient, destination))
+            self._reply(_RECIPIENT_OK)
+
+    def _refuse_recipient(self, recipient: Recipient, error: Exception) -> None:
+        reply = _refusal(error)
+        self._journal_message_refusal(type(error).__name__, reply, {"to": recipient.address})
+        self._reply(reply)
+
+    # --- content
+
+    def _content_starts(self, event: events.ContentStarts) -> None:
+        assert self._envelope is not None and self._peer is not None  # noqa: S101, PT018 - the machine saw MAIL accepted
+        recipients, destinations = zip(*_once(self._recipients), strict=True)
+        envelope = Envelope(
+            self._envelope.reverse_path,
+            recipients,
+            self._envelope.returned,
+            self._envelope.envelope_id,
+            self._envelope.utf8,
+        )
+        try:
+            self._incoming = self._operator.reception.begin(self._peer, envelope, destinations)
+        except VaguemestreError as error:
+            self._reply(_refusal(error))
+            return
+        self._content_octets = 0
+        self._since = time.monotonic()
+        self._out.append(self._machine.accept_content())
+
+    def _content(self, event: events.Content) -> None:
+        self._content_octets += len(event.data)
+        if self._failure is not None or self._incoming is None:
+            return
+        if self._incoming.spooled:
+            self._held += event.data
+            if len(self._held) >= _SPOOL_STEP:
+                self._to_spool(self._incoming.write, lambda _: None)
+            return
+        try:
+            self._incoming.write(event.data)
+        except VaguemestreError as error:
+            self._content_failed(error)
+
+    def _content_ends(self, event: events.ContentEnds) -> None:
+        incoming = self._incoming
+        if event.fault is not None and event.refusal is not None:
+            self._journal_message_refusal(type(event.fault).__name__, event.refusal, {})
+            self._abandon()
+            self._reply(event.refusal)
+        elif self._failure is not None or incoming is None:
+            self._not_kept(self._failure or StorageFailure("There is nothing to deliver.", "Il n'y a rien à remettre."))
+        elif incoming.spooled:
+            self._to_spool(lambda data: _finish(incoming, data), self._arrived)
+        else:
+            try:
+                arrival = incoming.finish()
+            except VaguemestreError as error:
+                self._not_kept(error)
+                return
+            self._arrived(arrival)
+
+    def _to_spool(self, work: Callable[[bytes], Any], then: Callable[[Any], None]) -> None:
+        """Write what is held in a thread; a failure is remembered, or answered at once where the content has ended."""
+        data, self._held = bytes(self._held), bytearray()
+        ended = then == self._arrived
+        future = asyncio.get_running_loop().run_in_executor(self._spool, work, data)
+        self._wait(future, then, self._not_kept if ended else self._content_failed)
+
+    def _arrived(self, arrival: Arrival) -> None:
+        self._wait(self._operator.reception.accept(arrival), self._accepted, self._not_kept)
+
+    def _accepted(self, accepted: Accepted) -> None:
+        self._incoming = None
+        self._forget_transaction()
+        self._reply(
+            Reply(250, "2.0.0", (f"{'Already delivered' if accepted.repeated else 'Delivered'} as {accepted.id}",))
+        )
+
+    def _content_failed(self, error: Exception) -> None:
+        self._failure = error
+        if self._incoming is not None:
+            self._incoming.abandon()
+
+    def _not_kept(self, error: Exception) -> None:
+        reply = _refusal(error)
+        self._journal_message_refusal(type(error).__name__, reply, {})
+        self._abandon()
+        self._reply(reply)
+
+    # --- the rest
+
+    def _reset(self, event: events.Reset) -> None:
+        self._abandon()
+        self._reply(Reply(250, "2.0.0", ("OK",)))
+
+    def _quit(self, event: events.Quit) -> None:
+        self._abandon()
+        self._reply(_BYE)
+
+    def _answered(self, event: events.Answered) -> None:
+        self._reply(event.reply)
+
+    def _rejected(self, event: events.Rejected | events.Violation) -> None:
+        if isinstance(event.fact, faults.TlsRequiredError):
+            self._journal_refusal(Event.PEER_REFUSAL, "no-tls", {}, {})
+        elif isinstance(event, events.Violation):
+            self._journal_refusal(Event.PEER_REFUSAL, type(event.fact).__name__, {}, {})
+        self._reply(event.reply)
+
+    def _forget_transaction(self) -> None:
+        self._peer = self._envelope = self._incoming = self._failure = None
+        self._announced = 0
+        self._recipients = []
+        self._held = bytearray()
+
+    def _abandon(self) -> None:
+        if self._incoming is not None:
+            self._incoming.abandon()
+        self._forget_transaction()
+
+    def _journal_message_refusal(self, rule: str, reply: Reply, personal: dict[str, str]) -> None:
+        peer, envelope = self._peer, self._envelope
+        facts = {"peer": peer.name, "certificate": peer.fingerprint} if peer is not None else {}
+        if envelope is not None:
+            personal = {"from": envelope.reverse_path, **personal}
+        self._journal_refusal(Event.REFUSAL, rule, {**facts, "code": f"{reply.code} {reply.enhanced}"}, personal)
+
+    def _journal_refusal(self, event: Event, rule: str, facts: dict[str, str], personal: dict[str, str]) -> None:
+        entry = Entry(event, "", {"rule": rule, "ip": self._ip, "tls": self._tls_text, **facts}, personal)
+        self._operator.recorder.record(f"{self._ip} {rule}", entry)
+        _log.info("refused", event=str(event), rule=rule, ip=self._ip)
+
+    def _say_and_close(self, reply: Reply) -> None:
+        self._out.append(reply.encode())
+        with contextlib.suppress(TlsError):
+            self._flush()
+        self._transport.close()
+
+    def sweep(self, now: float) -> None:
+        """Close the session if it is silent, or sends content slower than the limit."""
+        limits = self._operator.limits
+        if self._busy or self._transport.is_closing():
+            return
+        handshaking = self._tls is not None and not self._tls_text
+        silent = now - self._last_heard > (limits.handshake if handshaking else limits.idle)
+        flowing = now - self._since
+        slow = (
+            self._incoming is not None
+            and flowing > limits.content_grace
+            and self._content_octets < flowing * limits.slowest
+        )
+        if silent or slow:
+            self._say_and_close(_TOO_SLOW)
+
+    def stop(self) -> None:
+        """Finish the message under way, if any, then say good-bye."""
+        self._stopping = True
+        if not self._busy and self._envelope is None and not self._transport.is_closing():
+            self._say_and_close(_STOPPING)
+
+    def abort(self) -> None:
+        """Cut the line."""
+        self._transport.abort()
+
+
+_ON: dict[type, Callable[[Session, Any], None]] = {
+    events.Hello: Session._hello,
+    events.StartTls: Session._start_tls,
+    events.MailFrom: Session._mail_from,
+    events.RcptTo: Session._rcpt_to,
+    events.ContentStarts: Session._content_starts,
+    events.Content: Session._content,
+    events.ContentEnds: Session._content_ends,
+    events.Reset: Session._reset,
+    events.Quit: Session._quit,
+    events.Answered: Session._answered,
+    events.Rejected: Session._rejected,
+    events.Violation: Session._rejected,
+}
+
+
+class Listener:
+    """Listens for peers until stopped."""
+
+    def __init__(self, operator: Operator, host: str, port: int) -> None:
+        self._operator = operator
+        self._address = (host, port)
+        self._sessions: set[Session] = set()
+        self._admittance = Admittance(operator.limits)
+        self._spool = ThreadPoolExecutor(4, thread_name_prefix="spool")
+        self._server: asyncio.Server | None = None
+        self._sweeper: asyncio.Task[None] | None = None
+
+    async def start(self) -> int:
+        """Open the port; returns it (port 0 asks for any). Raises OSError."""
+        loop = asyncio.get_running_loop()
+        host, port = self._address
+        self._server = await loop.create_server(self._session, host, port, backlog=512)
+        self._sweeper = asyncio.create_task(self._sweep())
+        return int(self._server.sockets[0].getsockname()[1])
+
+    async def stop(self) -> None:
+        """Take no more connections, let messages under way end within the grace, then cut."""
+        if self._server is None or self._sweeper is None:
+            return
+        self._server.close()
+        self._sweeper.cancel()
+        for session in list(self._sessions):
+            session.stop()
+        deadline = time.monotonic() + self._operator.limits.stop_grace
+        while self._sessions and time.monotonic() < deadline:  # noqa: ASYNC110 - once, while stopping
+            await asyncio.sleep(0.05)
+        for session in list(self._sessions):
+            session.abort()
+        await asyncio.sleep(0)
+        self._spool.shutdown()
+
+    def _session(self) -> Session:
+        return Session(self._operator, self._admittance, self._sessions, self._spool)
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(_SWEEP_S)
+            now = time.monotonic()
+            for session in list(self._sessions):
+                session.sweep(now)
+
+
+def _once(recipients: list[tuple[Recipient, Destination]]) -> list[tuple[Recipient, Destination]]:
+    """An account named twice, by two of its addresses too, gets the message once."""
+    return list({destination.account_id: (recipient, destination) for recipient, destination in recipients}.values())
+
+
+def _finish(incoming: Incoming, data: bytes) -> Arrival:
+    incoming.write(data)
+    return incoming.finish()
+
+
+def _refusal(error: Exception) -> Reply:
+    for kind, code, enhanced in _REPLIES:
+        if isinstance(error, kind):
+            return Reply.explained(code, enhanced, error.fr, error.en)
+    return _TRY_LATER
+
+
+def _machine_limits(limits: ServerLimits) -> Limits:
+    return Limits(message_size=limits.message_size, recipients=limits.recipients)

@@ -1,0 +1,107 @@
+"""Back-up and restore of the embedded store: a consistent copy of the encrypted file, and the objects beside it.
+
+What it keeps true: a back-up is made while the operator runs and is one moment of it: the rows are copied in one read
+transaction, then the objects those rows name, which never change; it stays encrypted with the same keys, which are not in
+it. Restore refuses to write over anything.
+PostgreSQL has its own tools (pg_dump, base back-ups): use them, and copy the objects after.
+"""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import sqlcipher3.dbapi2 as sqlcipher
+
+from vaguemestre.errors import ConfigurationError, StorageFailure
+
+DATABASE = "vaguemestre.db"
+OBJECTS = "objects"
+
+
+def save(database: Path, key: bytes, objects: Path, target: Path, progress: Callable[[int], None]) -> int:
+    """Copy a store to the new folder `target`; `progress` hears of each object. Returns how many there were."""
+    _refuse_existing(target)
+    try:
+        target.mkdir(parents=True, mode=0o700)
+        _copy_rows(database, key, target / DATABASE)
+        return _copy_objects(objects, target / OBJECTS, progress)
+    except (OSError, sqlcipher.DatabaseError) as error:
+        raise _failure(error) from error
+
+
+def restore(source: Path, database: Path, objects: Path, progress: Callable[[int], None]) -> int:
+    """Put a back-up in place of a store that is not there any more. Returns how many objects it had."""
+    if not (source / DATABASE).exists():
+        raise ConfigurationError(f"{source} is no back-up.", f"{source} n'est pas une sauvegarde.")
+    _refuse_existing(database)
+    if objects.exists() and any(objects.iterdir()):
+        _refuse_existing(objects)
+    try:
+        count = _copy_objects(source / OBJECTS, objects, progress)
+        database.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        partial = database.with_suffix(".partial")
+        _copy_file(source / DATABASE, partial)
+        partial.rename(database)  # last: a store appears only once whole
+        _sync(database.parent)
+    except OSError as error:
+        raise _failure(error) from error
+    return count
+
+
+def _copy_rows(database: Path, key: bytes, target: Path) -> None:
+    pragmas = (
+        f"PRAGMA key = \"x'{key.hex()}'\"",
+        "PRAGMA cipher_page_size = 8192",
+        "PRAGMA cipher_hmac_algorithm = HMAC_SHA256",
+    )
+    source, copy = sqlcipher.connect(str(database)), sqlcipher.connect(str(target))
+    try:
+        for pragma in pragmas:
+            source.execute(pragma)
+            copy.execute(pragma)
+        source.backup(copy)
+    finally:
+        source.close()
+        copy.close()
+    target.chmod(0o600)
+    _sync(target)
+
+
+def _copy_objects(source: Path, target: Path, progress: Callable[[int], None]) -> int:
+    count = 0
+    target.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for path in sorted(source.glob("??/*")):
+        folder = target / path.parent.name
+        folder.mkdir(exist_ok=True, mode=0o700)
+        _copy_file(path, folder / path.name)
+        count += 1
+        progress(count)
+    _sync(target)
+    return count
+
+
+def _copy_file(source: Path, target: Path) -> None:
+    shutil.copyfile(source, target)
+    target.chmod(0o600)
+    _sync(target)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _refuse_existing(path: Path) -> None:
+    if path.exists():
+        raise ConfigurationError(
+            f"{path} exists already; nothing is written over.", f"{path} existe déjà ; rien n'est écrasé."
+        )
+
+
+def _failure(error: Exception) -> StorageFailure:
+    what = getattr(error, "strerror", None) or str(error)
+    return StorageFailure(f"The copy failed: {what}.", f"La copie a échoué : {what}.")
