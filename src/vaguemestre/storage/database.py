@@ -48,6 +48,7 @@ Identifier = sa.BigInteger().with_variant(sa.INTEGER(), "sqlite")
 
 _BATCH = 256  # more would not share the commit better, and would make the first wait for the last
 _BUSY_SECONDS = 10
+_SQLITE_OF_ONE_STATEMENT = {1, 18, 19, 20, 25}  # ERROR, TOOBIG, CONSTRAINT, MISMATCH, RANGE: the transaction goes on
 _log = log.get("storage.database")
 
 
@@ -61,11 +62,17 @@ class Database:
         self._waiting: deque[_Write] = deque()
         self._wake = threading.Condition()
         self._closing = False
+        self._closed = False
         self._writer = threading.Thread(target=self._write_until_closed, name="writer", daemon=True)
         self._writer.start()
 
     def read(self, fn: Callable[..., Result], *args: Any) -> Result:
         """Run `fn(connection, *args)` on a reader's connection, in a snapshot."""
+        if self._closed:
+            raise _closing()
+        return self._read(fn, *args)
+
+    def _read(self, fn: Callable[..., Result], *args: Any) -> Result:
         try:
             with self._reading.connect() as connection:
                 return fn(connection, *args)
@@ -74,7 +81,9 @@ class Database:
 
     async def read_async(self, fn: Callable[..., Result], *args: Any) -> Result:
         """`read`, awaited from an event loop."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: self.read(fn, *args))
+        if self._closed:
+            raise _closing()
+        return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: self._read(fn, *args))
 
     def write(self, fn: Callable[..., Result], *args: Any) -> Result:
         """Run `fn(connection, *args)` in a durable transaction; returns once it is on disk."""
@@ -105,6 +114,7 @@ class Database:
             self._closing = True
             self._wake.notify()
         self._writer.join()
+        self._closed = True
         self._threads.shutdown()
         self._reading.dispose()
         self._writing.dispose()
@@ -112,7 +122,7 @@ class Database:
     def _submit(self, write: "_Write") -> None:
         with self._wake:
             if self._closing:
-                raise StorageFailure("The database is closing.", "La base de données se ferme.")
+                raise _closing()
             self._waiting.append(write)
             self._wake.notify()
 
@@ -252,7 +262,12 @@ def _run_alone(connection: sa.Connection, write: _Write) -> None:
 
 def _hopeless(error: Exception) -> bool:
     """Whether the whole transaction is lost: the disk is full, the file is locked or broken, the server is gone."""
-    return isinstance(error, sa.exc.OperationalError | sa.exc.InterfaceError | sqlcipher.OperationalError | OSError)
+    if isinstance(error, sa.exc.OperationalError | sa.exc.InterfaceError):
+        code = getattr(error.orig, "sqlite_errorcode", None)
+        if code is not None:
+            return code & 0xFF not in _SQLITE_OF_ONE_STATEMENT
+        return error.connection_invalidated or getattr(error.orig, "sqlstate", None) is not None
+    return isinstance(error, OSError)
 
 
 def _failure(error: Exception) -> VaguemestreError:
@@ -262,6 +277,10 @@ def _failure(error: Exception) -> VaguemestreError:
     if "not a database" in cause:
         return _wrong_key()
     return StorageFailure(f"The database failed: {cause}.", f"La base de données a échoué : {cause}.")
+
+
+def _closing() -> StorageFailure:
+    return StorageFailure("The database is closing.", "La base de données se ferme.")
 
 
 def _wrong_key() -> KeyFailure:
@@ -277,7 +296,7 @@ def open_sqlcipher(path: Path, key: bytes, *, create: bool = False, readers: int
     Raises KeyFailure when the key is not this file's, ConfigurationError when the file is missing and `create` is false:
     a mistaken path must never look like an empty mailbox.
     """
-    if not create and not path.exists():
+    if not create and not (path.exists() and path.stat().st_size):  # SQLite takes an empty file for an empty database
         raise ConfigurationError(
             f"There is no database at {path}. Run: vaguemestre db migrate --config FILE",
             f"Il n'y a pas de base de données à {path}. Lancez : vaguemestre db migrate --config FICHIER",
