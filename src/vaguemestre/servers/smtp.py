@@ -177,7 +177,8 @@ class Session(asyncio.Protocol):
             except TlsError as error:
                 self._tls_failed(error)
                 return
-            self._tls_progress()
+            if not self._tls_text:
+                self._shake_hands()
         if data:
             self._machine.receive_data(data)
         if self._busy:
@@ -189,11 +190,11 @@ class Session(asyncio.Protocol):
         if self._tls is not None and self._tls.closed:
             self._transport.close()
 
-    def _tls_progress(self) -> None:
-        assert self._tls is not None  # noqa: S101 - its callers checked
+    def _shake_hands(self) -> None:
+        assert self._tls is not None  # noqa: S101 - its caller checked
         if pending := self._tls.pending():
             self._transport.write(pending)
-        if self._tls.handshaken and not self._tls_text:
+        if self._tls.handshaken:
             self._tls_text = f"{self._tls.version} {self._tls.cipher}"
             self._chain = self._tls.peer_chain()
             self._machine.tls_started()
@@ -474,7 +475,7 @@ class Session(asyncio.Protocol):
     def _journal_refusal(self, event: Event, rule: str, facts: dict[str, str], personal: dict[str, str]) -> None:
         entry = Entry(event, "", {"rule": rule, "ip": self._ip, "tls": self._tls_text, **facts}, personal)
         self._operator.recorder.record(f"{self._ip} {rule}", entry)
-        _log.info("refused", event=str(event), rule=rule, ip=self._ip)
+        _log.info("refused", kind=str(event), rule=rule, ip=self._ip)
 
     def _say_and_close(self, reply: Reply) -> None:
         self._out.append(reply.encode())
