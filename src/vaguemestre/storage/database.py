@@ -48,6 +48,7 @@ Identifier = sa.BigInteger().with_variant(sa.INTEGER(), "sqlite")
 
 _BATCH = 256  # more would not share the commit better, and would make the first wait for the last
 _BUSY_SECONDS = 10
+_PAGE_OCTETS = 8192
 _SQLITE_OF_ONE_STATEMENT = {1, 18, 19, 20, 25}  # ERROR, TOOBIG, CONSTRAINT, MISMATCH, RANGE: the transaction goes on
 _log = log.get("storage.database")
 
@@ -235,7 +236,7 @@ def _run_together(connection: sa.Connection, fn: Callable[..., Any], writes: lis
         with connection.begin_nested():
             results = fn(connection, [write.argument for write in writes])
     except Exception as error:
-        if _hopeless(error):
+        if _hopeless(connection, error):
             raise
         return False
     for write, result in zip(writes, results, strict=True):
@@ -253,30 +254,47 @@ def _run_alone(connection: sa.Connection, write: _Write) -> None:
     except VaguemestreError as error:
         write.error = error
     except sa.exc.SQLAlchemyError as error:
-        if _hopeless(error):
+        if _hopeless(connection, error):
             raise
         write.error = _failure(error)
     except Exception as error:  # a defect of one function must not fail the others of the batch
         write.error = error
 
 
-def _hopeless(error: Exception) -> bool:
-    """Whether the whole transaction is lost: the disk is full, the file is locked or broken, the server is gone."""
-    if isinstance(error, sa.exc.OperationalError | sa.exc.InterfaceError):
+def _hopeless(connection: sa.Connection, error: Exception) -> bool:
+    """Whether the whole transaction is lost: the disk is full, the file is locked or broken, the server is gone.
+
+    Going on in a transaction that SQLite has rolled back would acknowledge what is gone.
+    """
+    if not isinstance(error, sa.exc.DBAPIError):
+        return isinstance(error, OSError)
+    if error.connection_invalidated:
+        return True
+    if connection.dialect.name == "sqlite":
+        driver: Any = connection.connection.dbapi_connection
         code = getattr(error.orig, "sqlite_errorcode", None)
-        if code is not None:
-            return code & 0xFF not in _SQLITE_OF_ONE_STATEMENT
-        return error.connection_invalidated or getattr(error.orig, "sqlstate", None) is not None
-    return isinstance(error, OSError)
+        return not driver.in_transaction or (code is not None and code & 0xFF not in _SQLITE_OF_ONE_STATEMENT)
+    of_server = isinstance(error, sa.exc.OperationalError | sa.exc.InterfaceError)
+    return of_server and getattr(error.orig, "sqlstate", None) is not None
 
 
 def _failure(error: Exception) -> VaguemestreError:
     if isinstance(error, VaguemestreError):
         return error
+    error = _first(error)
     cause = str(getattr(error, "orig", None) or error).splitlines()[0] if str(error) else type(error).__name__
     if "not a database" in cause:
         return _wrong_key()
     return StorageFailure(f"The database failed: {cause}.", f"La base de données a échoué : {cause}.")
+
+
+def _first(error: BaseException) -> BaseException:
+    """What went wrong first: rolling back after it fails too, and says less."""
+    first, each = error, error.__context__
+    while each is not None:
+        first = each if isinstance(each, sa.exc.DBAPIError) else first
+        each = each.__context__
+    return first
 
 
 def _closing() -> StorageFailure:
@@ -293,10 +311,16 @@ def _wrong_key() -> KeyFailure:
 def open_sqlcipher(path: Path, key: bytes, *, create: bool = False, readers: int = 4) -> Database:
     """Open the encrypted file at `path` with a raw 32-byte key.
 
-    Raises KeyFailure when the key is not this file's, ConfigurationError when the file is missing and `create` is false:
-    a mistaken path must never look like an empty mailbox.
+    Raises KeyFailure when the key is not this file's, StorageFailure when the file is cut short, ConfigurationError when
+    it is missing and `create` is false: a mistaken path must never look like an empty mailbox.
     """
-    if not create and not (path.exists() and path.stat().st_size):  # SQLite takes an empty file for an empty database
+    size = path.stat().st_size if path.exists() else None
+    if size is not None and size < _PAGE_OCTETS:  # SQLite would take it for an empty database
+        raise StorageFailure(
+            f"The database {path} is cut short. Restore it from a back-up; if it never held anything, delete it.",
+            f"La base de données {path} est tronquée. Restaurez une sauvegarde ; si elle n'a jamais servi, effacez-la.",
+        )
+    if not create and size is None:
         raise ConfigurationError(
             f"There is no database at {path}. Run: vaguemestre db migrate --config FILE",
             f"Il n'y a pas de base de données à {path}. Lancez : vaguemestre db migrate --config FICHIER",
@@ -309,7 +333,7 @@ def open_sqlcipher(path: Path, key: bytes, *, create: bool = False, readers: int
         try:
             connection.execute("PRAGMA cipher_log_level = NONE")  # its errors reach us as exceptions
             connection.execute(f"PRAGMA key = \"x'{key.hex()}'\"")
-            connection.execute("PRAGMA cipher_page_size = 8192")
+            connection.execute(f"PRAGMA cipher_page_size = {_PAGE_OCTETS}")
             connection.execute("PRAGMA cipher_hmac_algorithm = HMAC_SHA256")  # processors have instructions for it
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
