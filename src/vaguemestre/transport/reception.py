@@ -35,6 +35,7 @@ MOST_RECEIVED = 50
 _HEAD_LIMIT = 262_144
 _KNOWN_FOR_S = 1.0
 _MOST_KNOWN = 10_000
+_AMPLE_ROOM = 256 * 1024 * 1024
 
 _SEEN = sa.select(receptions.c.fingerprint, receptions.c.blob_id).where(
     receptions.c.fingerprint.in_(sa.bindparam("fingerprints", expanding=True))
@@ -153,13 +154,15 @@ class Reception:
         self._known: dict[str, tuple[float, Destination | None]] = {}
 
     def known_destination(self, address: str) -> tuple[Destination | None] | None:
-        """What `destination` said within the last second, in a tuple, or None: the delivery itself decides afresh."""
+        """What `destination` said within the last second, in a tuple, or None. Closing is decided afresh at delivery."""
         known = self._known.get(address)
         return None if known is None or known[0] < time.monotonic() else (known[1],)
 
     async def destination(self, address: str) -> Destination | None:
         """Where mail for a local address goes, or None. Raises StorageFailure."""
         found = await self._database.read_async(accounts.destination, address)
+        if found is not None and found.room < _AMPLE_ROOM:
+            return found  # what each message leaves of a nearly full mailbox matters
         if len(self._known) >= _MOST_KNOWN:
             self._known.clear()
         self._known[address] = (time.monotonic() + _KNOWN_FOR_S, found)
