@@ -281,8 +281,8 @@ def _hopeless(connection: sa.Connection, error: Exception) -> bool:
 def _failure(error: Exception) -> VaguemestreError:
     if isinstance(error, VaguemestreError):
         return error
-    error = _first(error)
-    cause = str(getattr(error, "orig", None) or error).splitlines()[0] if str(error) else type(error).__name__
+    first = _first(error)
+    cause = str(getattr(first, "orig", None) or first).splitlines()[0] if str(first) else type(first).__name__
     if "not a database" in cause:
         return _wrong_key()
     return StorageFailure(f"The database failed: {cause}.", f"La base de données a échoué : {cause}.")
