@@ -31,8 +31,8 @@ def to_text(identifier: int) -> str:
 
 def from_text(text: str) -> int:
     """The identifier behind its 13-character form. Raises ValueError on anything else."""
-    if len(text) != 13:
-        raise ValueError("an identifier has 13 characters")
+    if len(text) != 13 or not text.isascii():
+        raise ValueError("an identifier has 13 characters of ASCII")
     value = 0
     for character in text.lower():
         value = value << 5 | _ALPHABET.index(character)

@@ -89,7 +89,10 @@ class BlobStore:
         """Delete objects no row points to, a day old at least; returns how many."""
         gone = 0
         for name in self._objects.names():
-            identifier = ids.from_text(name)
+            try:
+                identifier = ids.from_text(name)
+            except ValueError:  # somebody else's file: neither ours to delete, nor a reason to stop
+                continue
             if time.time() - ids.made_at(identifier) < _OBJECT_MAY_BE_UNROWED_S:
                 continue
             if connection.execute(sa.select(blobs.c.id).where(blobs.c.id == identifier)).one_or_none() is None:

@@ -47,11 +47,15 @@ def _write_new(path: Path, ring: Keyring) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(_HEADING + "".join(lines))
-            file.flush()
-            os.fsync(descriptor)
-        _sync_folder(path.parent)
+        try:
+            with os.fdopen(descriptor, "w") as file:
+                file.write(_HEADING + "".join(lines))
+                file.flush()
+                os.fsync(descriptor)
+            _sync_folder(path.parent)
+        except OSError:
+            path.unlink()  # half a key file would stop the next attempt, and opens nothing
+            raise
     except OSError as error:
         raise KeyFailure(
             f"The key file {path} cannot be created: {error.strerror}.",
@@ -80,7 +84,7 @@ def load(path: Path) -> Keyring:
 
 
 def _parse(text: str, path: Path) -> Keyring:
-    database, content = b"", {}
+    database, content, names = b"", {}, set()
     for line in text.splitlines():
         if not line.strip() or line.startswith("#"):
             continue
@@ -89,8 +93,9 @@ def _parse(text: str, path: Path) -> Keyring:
             key = bytes.fromhex(digits)
         except ValueError as error:
             raise _broken(path) from error
-        if len(key) != 32:
+        if len(key) != 32 or name in names:  # of two keys of one name, nobody could say which opens the mail
             raise _broken(path)
+        names.add(name)
         if name == "database":
             database = key
         elif name.startswith("content-") and name[8:].isdigit():

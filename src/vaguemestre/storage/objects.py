@@ -59,7 +59,10 @@ class FolderStore:
 
     def delete(self, name: str) -> None:
         """Unlink the file."""
-        self._path(name).unlink(missing_ok=True)
+        try:
+            self._path(name).unlink(missing_ok=True)
+        except OSError as error:
+            raise _failure(error) from error
 
     def names(self) -> Iterator[str]:
         """Walk the sub-folders."""

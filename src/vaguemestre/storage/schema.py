@@ -28,7 +28,7 @@ def current(connection: sa.Connection) -> str:
 
 
 def migrate(database: Database) -> str:
-    """Bring the store to the latest version, in one transaction; returns that version."""
+    """Bring the store to the latest version, in one transaction; returns that version. Raises ConfigurationError if newer."""
     database.write(_upgrade)
     return latest()
 
@@ -39,19 +39,26 @@ def check(database: Database) -> None:
     if found == needed:
         return
     if found > needed:
-        raise ConfigurationError(
-            f"The database is at version {found}, made by newer software than this ({needed}). Upgrade the software.",
-            f"La base de données est en version {found}, plus récente que ce logiciel ({needed}). Mettez-le à jour.",
-        )
+        raise _newer(found, needed)
     raise ConfigurationError(
         f"The database is at version {found or 'none'}, this software needs {needed}. Run: vaguemestre db migrate",
         f"La base de données est en version {found or 'aucune'}, il faut {needed}. Lancez : vaguemestre db migrate",
     )
 
 
+def _newer(found: str, needed: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"The database is at version {found}, made by newer software than this ({needed}). Upgrade the software.",
+        f"La base de données est en version {found}, plus récente que ce logiciel ({needed}). Mettez-le à jour.",
+    )
+
+
 def _upgrade(connection: sa.Connection) -> None:
-    if current(connection) == latest():
+    found, needed = current(connection), latest()
+    if found == needed:
         return
+    if found > needed:
+        raise _newer(found, needed)
     from alembic import command  # noqa: PLC0415 - slow to import, and needed once a version
     from alembic.config import Config  # noqa: PLC0415
 
