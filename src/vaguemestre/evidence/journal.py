@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from vaguemestre.clock import now_ms
 from vaguemestre.evidence.entries import Entry, canonical, entry_hash, personal_digest
 from vaguemestre.evidence.tables import journal, journal_head
+from vaguemestre.storage.database import insert_or_ignore
 
 _GENESIS = bytes(32)
 _PAGE = 1000
@@ -53,11 +54,10 @@ def append(connection: sa.Connection, entries: Sequence[Entry]) -> list[int]:
     if not entries:
         return []
     head = connection.execute(_HEAD).one_or_none()
-    if head is None:
-        connection.execute(sa.insert(journal_head), {"id": 1, "seq": 0, "hash": _GENESIS})
-        seq, previous = 0, _GENESIS
-    else:
-        seq, previous = head
+    if head is None:  # the very first entry, that another process may be writing at this moment
+        connection.execute(insert_or_ignore(connection, journal_head), {"id": 1, "seq": 0, "hash": _GENESIS})
+        head = connection.execute(_HEAD).one()
+    seq, previous = head
     rows, at = [], now_ms()
     for entry in entries:
         seq += 1
@@ -99,9 +99,8 @@ def verify(connection: sa.Connection) -> Verdict:
     """Recompute the whole chain, a page at a time, and compare its end with the head."""
     previous, seq = _GENESIS, 0
     for row in _pages(connection):
-        personal_fits = row.personal is None or personal_digest(row.salt, row.personal) == row.personal_digest
         expected = entry_hash(seq + 1, row.at, row.event, row.subject, row.facts, row.personal_digest, previous)
-        if row.seq != seq + 1 or row.hash != expected or not personal_fits:
+        if row.seq != seq + 1 or row.hash != expected or not _personal_fits(row):
             return Verdict(seq, previous.hex(), seq + 1)
         seq, previous = row.seq, row.hash
     head = connection.execute(sa.select(journal_head.c.seq, journal_head.c.hash)).one_or_none()
@@ -115,11 +114,17 @@ def erase_person(connection: sa.Connection, subject: str) -> int:
     return connection.execute(erased).rowcount
 
 
+def _personal_fits(row: Any) -> bool:
+    if row.personal is None:
+        return row.salt is None  # erased, or never there
+    return row.salt is not None and personal_digest(row.salt, row.personal) == row.personal_digest
+
+
 def _pages(connection: sa.Connection) -> Iterator[Any]:
-    after = 0
+    page = sa.select(journal).order_by(journal.c.seq).limit(_PAGE)
+    after = None
     while True:
-        page = sa.select(journal).where(journal.c.seq > after).order_by(journal.c.seq).limit(_PAGE)
-        rows = connection.execute(page).all()
+        rows = connection.execute(page if after is None else page.where(journal.c.seq > after)).all()
         yield from rows
         if len(rows) < _PAGE:
             return
