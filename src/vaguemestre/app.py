@@ -42,6 +42,11 @@ from vaguemestre.trust.updater import Outcome, Refreshed
 
 _RECEPTIONS_KEPT_MS = 10 * 86_400_000  # no peer goes on trying for ten days
 _DAY_S = 86_400.0
+_GC_THRESHOLDS = (
+    20_000,
+    20,
+    50,
+)  # a server's objects die young and hold no cycles: looking for them less often is enough
 _log = log.get("app")
 
 
@@ -185,6 +190,7 @@ async def running(config: Config) -> AsyncIterator[dict[str, int]]:
         if config.trust is not None or config.authority is None:
             ports["smtp"] = await stack.enter_async_context(_operator(config))
         gc.collect()
+        gc.set_threshold(*_GC_THRESHOLDS)
         gc.freeze()  # what stands now stands for good: later collections need not look at it again
         yield ports
 

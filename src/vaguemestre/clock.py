@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import format_datetime
+from functools import lru_cache
 
 Clock = Callable[[], datetime]
 
@@ -32,5 +33,10 @@ def from_ms(milliseconds: int) -> datetime:
 
 
 def rfc5322(moment: datetime) -> str:
-    """The date as mail headers write it (RFC 5322 §3.3)."""
+    """The date as mail headers write it, to the second (RFC 5322 §3.3)."""
+    return _written(moment.replace(microsecond=0))
+
+
+@lru_cache(16)
+def _written(moment: datetime) -> str:
     return format_datetime(moment)

@@ -47,7 +47,6 @@ class Trust(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     grace: float = 3 * 86_400
     crls: "tuple[str, ...]" = ()
     ocsp: str = ""
-    fetch_authority: Path | None = None
 
 
 class Storage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

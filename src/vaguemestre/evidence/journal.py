@@ -19,12 +19,13 @@ from vaguemestre.clock import now_ms
 from vaguemestre.evidence.entries import Entry, canonical, entry_hash, personal_digest
 from vaguemestre.evidence.tables import journal, journal_head
 from vaguemestre.storage.database import insert_or_ignore
+from vaguemestre.storage.bulk import BulkInsert
 
 _GENESIS = bytes(32)
 _PAGE = 1000
 _HEAD = sa.select(journal_head.c.seq, journal_head.c.hash).where(journal_head.c.id == 1).with_for_update()
 _MOVE_HEAD = sa.update(journal_head).where(journal_head.c.id == 1)
-_INSERT = sa.insert(journal)
+_INSERT = BulkInsert(journal, "seq", "at", "event", "subject", "facts", "personal", "salt", "personal_digest", "hash")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,30 +59,18 @@ def append(connection: sa.Connection, entries: Sequence[Entry]) -> list[int]:
         connection.execute(insert_or_ignore(connection, journal_head), {"id": 1, "seq": 0, "hash": _GENESIS})
         head = connection.execute(_HEAD).one()
     seq, previous = head
-    rows, at = [], now_ms()
-    for entry in entries:
+    rows, at, salts = [], now_ms(), os.urandom(16 * len(entries))
+    for place, entry in enumerate(entries):
         seq += 1
         facts = canonical(entry.facts).decode()
         personal = canonical(entry.personal) if entry.personal else None
-        salt = os.urandom(16) if personal else None
+        salt = salts[16 * place : 16 * place + 16] if personal else None
         digest = personal_digest(salt, personal) if salt and personal else b""
         previous = entry_hash(seq, at, entry.event, entry.subject, facts, digest, previous)
-        rows.append(
-            {
-                "seq": seq,
-                "at": at,
-                "event": str(entry.event),
-                "subject": entry.subject,
-                "facts": facts,
-                "personal": personal,
-                "salt": salt,
-                "personal_digest": digest,
-                "hash": previous,
-            }
-        )
-    connection.execute(_INSERT, rows)
+        rows.append((seq, at, str(entry.event), entry.subject, facts, personal, salt, digest, previous))
+    _INSERT.run(connection, rows)
     connection.execute(_MOVE_HEAD, {"seq": seq, "hash": previous})
-    return [row["seq"] for row in rows]  # type: ignore[misc]
+    return [row[0] for row in rows]
 
 
 def log(

@@ -8,6 +8,7 @@ Standards: RFC 9051 §2.3.1 (UID), RFC 7162 (modseq), RFC 8621 §4.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -26,99 +27,118 @@ from vaguemestre.mailstore.model import (
     UnknownMailboxError,
 )
 from vaguemestre.mailstore.tables import accounts, mailboxes, messages, placements
+from vaguemestre.storage.bulk import BulkInsert, BulkSelect, BulkUpdate
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Summary).decode
 
-_TARGETS = (
-    sa.select(
-        mailboxes.c.id, mailboxes.c.uid_next, accounts.c.id.label("account_id"), accounts.c.modseq, accounts.c.state
-    )
-    .join_from(mailboxes, accounts, mailboxes.c.account_id == accounts.c.id)
-    .where(mailboxes.c.id.in_(sa.bindparam("mailboxes", expanding=True)))
-    .order_by(accounts.c.id, mailboxes.c.id)
-    .with_for_update()
+_TARGETS = BulkSelect(
+    "SELECT mailboxes.id, mailboxes.uid_next, accounts.id, accounts.modseq, accounts.state"
+    " FROM mailboxes JOIN accounts ON mailboxes.account_id = accounts.id"
+    " WHERE mailboxes.id IN {keys} ORDER BY accounts.id, mailboxes.id",
+    lock=True,
 )
-_MESSAGE = sa.insert(messages)
-_PLACEMENT = sa.insert(placements)
-_MAILBOX = (
-    sa.update(mailboxes)
-    .where(mailboxes.c.id == sa.bindparam("key"))
-    .values(
-        uid_next=sa.bindparam("next"),
-        modseq=sa.bindparam("at"),
-        total=mailboxes.c.total + sa.bindparam("more"),
-        unseen=mailboxes.c.unseen + sa.bindparam("fresh"),
-    )
+_MESSAGE = BulkInsert(messages, "id", "account_id", "blob_id", "thread_id", "size", "received_at", "summary")
+_PLACEMENT = BulkInsert(placements, "mailbox_id", "uid", "message_id", "modseq", "flags", "keywords")
+_MAILBOX = BulkUpdate(
+    mailboxes,
+    "id",
+    ["uid", "at", "more", "fresh"],
+    {"uid_next": "new.uid", "modseq": "new.at", "total": "total + new.more", "unseen": "unseen + new.fresh"},
 )
-_ACCOUNT = (
-    sa.update(accounts)
-    .where(accounts.c.id == sa.bindparam("key"))
-    .values(
-        modseq=sa.bindparam("at"),
-        used=accounts.c.used + sa.bindparam("octets"),
-        messages=accounts.c.messages + sa.bindparam("more"),
-    )
+_ACCOUNT = BulkUpdate(
+    accounts,
+    "id",
+    ["at", "more", "octets"],
+    {"modseq": "new.at", "messages": "messages + new.more", "used": "used + new.octets"},
 )
+
+
+@dataclass(slots=True)
+class _Owner:
+    """An account being appended to."""
+
+    id: int
+    modseq: int
+    closed: bool
+    more: int = 0
+    octets: int = 0
+
+
+@dataclass(slots=True)
+class _Place:
+    """A mailbox being appended to."""
+
+    id: int
+    uid_next: int
+    owner: _Owner
+    more: int = 0
+    fresh: int = 0
+    modseq: int = 0
 
 
 def append(connection: sa.Connection, new: Sequence[NewMessage]) -> list[Appended]:
     """Append messages, in order. Raises UnknownMailboxError or AccountClosedError, and then appends none."""
-    targets = connection.execute(_TARGETS, {"mailboxes": list({message.mailbox_id for message in new})}).all()
-    uids = {row.id: row.uid_next for row in targets}
-    modseqs = {row.account_id: row.modseq for row in targets}
-    owners = {row.id: row.account_id for row in targets}
-    closed = {row.account_id for row in targets if row.state == AccountState.CLOSED}
-    mailbox_changes: dict[int, dict[str, int]] = {}
-    account_changes: dict[int, dict[str, int]] = {}
-    message_rows: list[dict[str, Any]] = []
-    placement_rows: list[dict[str, Any]] = []
-    appended = []
+    if not new:
+        return []
+    places = _places(connection, new)
     thread_ids = threads.assign(connection, [(message.account_id, message.summary) for message in new])
-    for message, thread_id in zip(new, thread_ids, strict=True):
-        account_id, mailbox_id = message.account_id, message.mailbox_id
-        if owners.get(mailbox_id) != account_id:
-            raise UnknownMailboxError(str(mailbox_id))
-        if account_id in closed:
-            raise AccountClosedError
-        uid, message_id = uids[mailbox_id], ids.next_id()
-        modseq = modseqs[account_id] + 1
-        uids[mailbox_id], modseqs[account_id] = uid + 1, modseq
-        message_rows.append(
-            {
-                "id": message_id,
-                "account_id": account_id,
-                "blob_id": message.blob_id,
-                "thread_id": thread_id,
-                "size": message.size,
-                "received_at": message.received_at,
-                "summary": _encode(message.summary),
-            }
-        )
-        placement_rows.append(
-            {
-                "mailbox_id": mailbox_id,
-                "uid": uid,
-                "message_id": message_id,
-                "modseq": modseq,
-                "flags": int(message.flags),
-                "keywords": "",
-            }
-        )
-        change = mailbox_changes.setdefault(mailbox_id, {"key": mailbox_id, "more": 0, "fresh": 0})
-        change.update(next=uid + 1, at=modseq)
-        change["more"] += 1
-        change["fresh"] += Flag.SEEN not in message.flags
-        change = account_changes.setdefault(account_id, {"key": account_id, "more": 0, "octets": 0})
-        change["at"] = modseq
-        change["more"] += 1
-        change["octets"] += message.size
-        appended.append(Appended(message_id, thread_id, mailbox_id, uid, modseq))
-    connection.execute(_MESSAGE, message_rows)
-    connection.execute(_PLACEMENT, placement_rows)
-    connection.execute(_MAILBOX, list(mailbox_changes.values()))
-    connection.execute(_ACCOUNT, list(account_changes.values()))
+    appended = [_take(places, message, thread) for message, thread in zip(new, thread_ids, strict=True)]
+    pairs = list(zip(new, appended, strict=True))
+    _MESSAGE.run(
+        connection,
+        [
+            (
+                put.message_id,
+                each.account_id,
+                each.blob_id,
+                put.thread_id,
+                each.size,
+                each.received_at,
+                _encode(each.summary),
+            )
+            for each, put in pairs
+        ],
+    )
+    _PLACEMENT.run(
+        connection, [(put.mailbox_id, put.uid, put.message_id, put.modseq, int(each.flags), "") for each, put in pairs]
+    )
+    _MAILBOX.run(connection, [(each.id, each.uid_next, each.modseq, each.more, each.fresh) for each in places.values()])
+    owners = {place.owner.id: place.owner for place in places.values()}.values()
+    _ACCOUNT.run(connection, [(owner.id, owner.modseq, owner.more, owner.octets) for owner in owners])
     return appended
+
+
+def _places(connection: sa.Connection, new: Sequence[NewMessage]) -> dict[int, _Place]:
+    """The mailboxes that messages go to, by identifier, locked; checked to be theirs, and open."""
+    places: dict[int, _Place] = {}
+    owners: dict[int, _Owner] = {}
+    for mailbox_id, uid_next, account_id, modseq, state in _TARGETS.run(
+        connection, list({message.mailbox_id for message in new})
+    ):
+        owner = owners.setdefault(account_id, _Owner(account_id, modseq, state == AccountState.CLOSED))
+        places[mailbox_id] = _Place(mailbox_id, uid_next, owner)
+    for message in new:
+        place = places.get(message.mailbox_id)
+        if place is None or place.owner.id != message.account_id:
+            raise UnknownMailboxError(str(message.mailbox_id))
+        if place.owner.closed:
+            raise AccountClosedError
+    return places
+
+
+def _take(places: dict[int, _Place], message: NewMessage, thread_id: int) -> Appended:
+    """Give a message its UID and modseq, and count it."""
+    place = places[message.mailbox_id]
+    owner, uid = place.owner, place.uid_next
+    owner.modseq += 1
+    owner.more += 1
+    owner.octets += message.size
+    place.uid_next += 1
+    place.modseq = owner.modseq
+    place.more += 1
+    place.fresh += Flag.SEEN not in message.flags
+    return Appended(ids.next_id(), thread_id, place.id, uid, owner.modseq)
 
 
 def listing(

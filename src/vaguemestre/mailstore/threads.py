@@ -15,26 +15,19 @@ import sqlalchemy as sa
 from vaguemestre import ids
 from vaguemestre.documents.headers import Summary, base_subject
 from vaguemestre.mailstore.tables import thread_references
+from vaguemestre.storage.bulk import BulkInsert, BulkSelect, BulkUpdate
 
 _MOST_REFERENCES = 50  # a hostile header may name thousands; conversations are found by the nearest
-_KNOWN = sa.select(thread_references.c.reference, thread_references.c.thread_id).where(
-    thread_references.c.reference.in_(sa.bindparam("references", expanding=True))
-)
-_INSERT = sa.insert(thread_references)
-_MOVE = (
-    sa.update(thread_references)
-    .where(thread_references.c.reference == sa.bindparam("key"))
-    .values(thread_id=sa.bindparam("thread"))
-)
+_KNOWN = BulkSelect("SELECT reference, thread_id FROM thread_references WHERE reference IN {keys}")
+_INSERT = BulkInsert(thread_references, "reference", "thread_id")
+_MOVE = BulkUpdate(thread_references, "reference", ["thread"], {"thread_id": "new.thread"})
 
 
 def assign(connection: sa.Connection, new: Sequence[tuple[int, Summary]]) -> list[int]:
     """The thread of each (account, summary), in order; new references are remembered. Part of the caller's transaction."""
     wanted = [_references(account_id, summary) for account_id, summary in new]
     keys = {key for references, subject, _ in wanted for key in (*references, subject) if key}
-    known: dict[int, int] = {}
-    if keys:
-        known = {row[0]: row[1] for row in connection.execute(_KNOWN, {"references": list(keys)})}
+    known = {row[0]: row[1] for row in _KNOWN.run(connection, list(keys))}
     stored = dict(known)
     threads = []
     for references, subject, reply in wanted:
@@ -52,12 +45,9 @@ def assign(connection: sa.Connection, new: Sequence[tuple[int, Summary]]) -> lis
 
 
 def _remember(connection: sa.Connection, stored: dict[int, int], known: dict[int, int]) -> None:
-    fresh = [{"reference": key, "thread_id": thread} for key, thread in known.items() if key not in stored]
-    if fresh:
-        connection.execute(_INSERT, fresh)
-    moved = [{"key": key, "thread": known[key]} for key, thread in stored.items() if known[key] != thread]
-    if moved:
-        connection.execute(_MOVE, moved)
+    fresh = [(key, thread) for key, thread in known.items() if key not in stored]
+    _INSERT.run(connection, fresh)
+    _MOVE.run(connection, [(key, known[key]) for key, thread in stored.items() if known[key] != thread])
 
 
 def _references(account_id: int, summary: Summary) -> tuple[list[int], int, bool]:

@@ -22,6 +22,7 @@ import sqlalchemy as sa
 from vaguemestre import ids
 from vaguemestre.errors import StorageFailure
 from vaguemestre.storage import sealing
+from vaguemestre.storage.bulk import BulkInsert
 from vaguemestre.storage.database import Identifier, metadata
 from vaguemestre.storage.keys import Keyring
 from vaguemestre.storage.objects import ObjectStore
@@ -37,6 +38,7 @@ blobs = sa.Table(
     sa.Column("content", sa.LargeBinary, nullable=True),  # null: in the object store, under the identifier
 )
 
+_INSERT = BulkInsert(blobs, "id", "size", "digest", "key_number", "wrapped_key", "content")
 _OBJECT_MAY_BE_UNROWED_S = 86_400  # no delivery takes a day from spool to commit
 
 
@@ -137,10 +139,15 @@ class BlobWriter:
         """Whether content goes to a file by now, so that writing and finishing touch the disk and belong in a thread."""
         return self._file is not None
 
-    def write(self, content: bytes) -> None:
-        """Take some content, of any length. Raises StorageFailure when the spool cannot take it."""
+    def write(self, content: bytes, *, digested: bool = True) -> None:
+        """Take some content, of any length. Raises StorageFailure when the spool cannot take it.
+
+        What is not `digested`, our own trace lines, is kept and sealed alike, but left out of the digest, which is then
+        of what the author's side sent: the same for every recipient, operator and attempt.
+        """
         self.size += len(content)
-        self._digest.update(content)
+        if digested:
+            self._digest.update(content)
         sealed = self._sealer.write(content)
         if sealed:
             self._keep(sealed)
@@ -233,20 +240,8 @@ class BlobReader:
 
 def insert(connection: sa.Connection, new: Sequence[Sealed]) -> None:
     """Write the rows of sealed blobs; their content becomes part of the store with the commit."""
-    connection.execute(
-        sa.insert(blobs),
-        [
-            {
-                "id": sealed.id,
-                "size": sealed.size,
-                "digest": sealed.digest,
-                "key_number": sealed.key_number,
-                "wrapped_key": sealed.wrapped_key,
-                "content": sealed.content,
-            }
-            for sealed in new
-        ],
-    )
+    rows = [(each.id, each.size, each.digest, each.key_number, each.wrapped_key, each.content) for each in new]
+    _INSERT.run(connection, rows)
 
 
 def _binding(blob_id: int, digest: bytes, size: int) -> bytes:

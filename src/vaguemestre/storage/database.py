@@ -17,6 +17,7 @@ A crash before the commit loses only what nobody was told of; after it, only the
 
 import asyncio
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -49,6 +50,9 @@ Identifier = sa.BigInteger().with_variant(sa.INTEGER(), "sqlite")
 _BATCH = 256  # more would not share the commit better, and would make the first wait for the last
 _BUSY_SECONDS = 10
 _PAGE_OCTETS = 8192
+import os
+
+_REST_S = float(os.environ.get("REST", "0.004"))
 _SQLITE_OF_ONE_STATEMENT = {1, 18, 19, 20, 25}  # ERROR, TOOBIG, CONSTRAINT, MISMATCH, RANGE: the transaction goes on
 _log = log.get("storage.database")
 
@@ -63,6 +67,7 @@ class Database:
         self._waiting: deque[_Write] = deque()
         self._wake = threading.Condition()
         self._closing = False
+        self._rested_until = 0.0
         self._closed = False
         self._writer = threading.Thread(target=self._write_until_closed, name="writer", daemon=True)
         self._writer.start()
@@ -134,6 +139,8 @@ class Database:
                     self._wake.wait()
                 if not self._waiting:
                     return
+            time.sleep(max(0.0, self._rested_until - time.monotonic()))
+            with self._wake:
                 batch = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
             try:
                 self._commit(batch)
@@ -143,14 +150,31 @@ class Database:
                     write.result, write.error = None, failure
                 _log.error("commit failed", error=type(error).__name__, writes=len(batch))
             _tell(batch)
+            self._rested_until = time.monotonic() + _REST_S
 
     def _commit(self, batch: list["_Write"]) -> None:
+        if _alike(batch) and self._commit_alike(batch):
+            return
         with self._writing.begin() as connection:
             for together, group in groupby(_grouped(batch), key=lambda write: write.fn if write.together else None):
                 writes = list(group)
                 if together is None or not _run_together(connection, together, writes):
                     for write in writes:
                         _run_alone(connection, write)
+
+    def _commit_alike(self, batch: list["_Write"]) -> bool:
+        """The usual case, one function for all: the transaction itself is the savepoint. False: nothing was done."""
+        with self._writing.connect() as connection, connection.begin() as transaction:
+            try:
+                results = batch[0].fn(connection, [write.argument for write in batch])
+            except Exception as error:
+                if _hopeless(connection, error):
+                    raise
+                transaction.rollback()
+                return False
+        for write, result in zip(batch, results, strict=True):
+            write.result = result
+        return True
 
 
 class _Write:
@@ -220,6 +244,11 @@ def _tell(batch: list[_Write]) -> None:
 def _settle_all(writes: Iterable[_Write]) -> None:
     for write in writes:
         write.waiter.settle(write)
+
+
+def _alike(batch: list[_Write]) -> bool:
+    first = batch[0]
+    return first.together and all(write.together and write.fn == first.fn for write in batch)
 
 
 def _grouped(batch: list[_Write]) -> list[_Write]:
@@ -328,7 +357,7 @@ def open_sqlcipher(path: Path, key: bytes, *, create: bool = False, readers: int
 
     def connect(*, reader: bool) -> Any:
         connection = sqlcipher.connect(
-            str(path), isolation_level=None, check_same_thread=False, timeout=_BUSY_SECONDS, cached_statements=256
+            str(path), isolation_level=None, check_same_thread=False, timeout=_BUSY_SECONDS, cached_statements=1024
         )
         try:
             connection.execute("PRAGMA cipher_log_level = NONE")  # its errors reach us as exceptions

@@ -14,6 +14,7 @@ import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import sqlalchemy as sa
 
@@ -26,6 +27,7 @@ from vaguemestre.mailstore import accounts, messages
 from vaguemestre.mailstore.model import Destination, NewMessage
 from vaguemestre.storage import blobs
 from vaguemestre.storage.blobs import BlobStore, BlobWriter, Sealed
+from vaguemestre.storage.bulk import BulkInsert, BulkSelect
 from vaguemestre.storage.database import Database
 from vaguemestre.transport.bounces import Notifier
 from vaguemestre.transport.envelope import Envelope, Recipient
@@ -37,10 +39,8 @@ _KNOWN_FOR_S = 1.0
 _MOST_KNOWN = 10_000
 _AMPLE_ROOM = 256 * 1024 * 1024
 
-_SEEN = sa.select(receptions.c.fingerprint, receptions.c.blob_id).where(
-    receptions.c.fingerprint.in_(sa.bindparam("fingerprints", expanding=True))
-)
-_REMEMBER = sa.insert(receptions)
+_SEEN = BulkSelect("SELECT fingerprint, blob_id FROM receptions WHERE fingerprint IN {keys}")
+_REMEMBER = BulkInsert(receptions, "fingerprint", "blob_id", "received_at")
 
 
 class LoopError(VaguemestreError):
@@ -75,7 +75,6 @@ class Arrival:
     envelope: Envelope
     destinations: tuple[Destination, ...]
     sealed: Sealed
-    digest: bytes
     summary: Summary
     received_at: int
 
@@ -98,11 +97,10 @@ class Incoming:
         self._peer = peer
         self._envelope = envelope
         self._destinations = destinations
-        self._digest = hashlib.sha256()
         self._head = bytearray()
         self._head_complete = False
         self._received_at = clock.now_ms()
-        writer.write(_trace(peer, envelope, hostname, ids.to_text(writer.id), self._received_at))
+        writer.write(_trace(peer, envelope, hostname, ids.to_text(writer.id), self._received_at), digested=False)
 
     @property
     def spooled(self) -> bool:
@@ -111,7 +109,6 @@ class Incoming:
 
     def write(self, content: bytes) -> None:
         """Take content as it comes. Raises StorageFailure."""
-        self._digest.update(content)
         if not self._head_complete:
             self._head += content
             end = split_head(bytes(self._head))
@@ -133,7 +130,6 @@ class Incoming:
             self._envelope,
             self._destinations,
             sealed,
-            self._digest.digest(),
             summary(head),
             self._received_at,
         )
@@ -181,10 +177,7 @@ class Reception:
         marks = [
             [_fingerprint(arrival, recipient) for recipient in arrival.envelope.recipients] for arrival in arrivals
         ]
-        seen = {
-            row[0]: row[1]
-            for row in connection.execute(_SEEN, {"fingerprints": [mark for each in marks for mark in each]})
-        }
+        seen = {bytes(row[0]): row[1] for row in _SEEN.run(connection, [mark for each in marks for mark in each])}
         outcomes, fresh, new, rows, entries = [], [], [], [], []
         for arrival, fingerprints in zip(arrivals, marks, strict=True):
             subject = ids.to_text(arrival.sealed.id)
@@ -196,7 +189,7 @@ class Reception:
                 if mark in seen:
                     continue
                 seen[mark] = arrival.sealed.id
-                rows.append({"fingerprint": mark, "blob_id": arrival.sealed.id, "received_at": arrival.received_at})
+                rows.append((mark, arrival.sealed.id, arrival.received_at))
                 new.append(_new_message(arrival, destination))
                 recipients.append((recipient, destination))
             if not recipients:
@@ -205,14 +198,14 @@ class Reception:
                 outcomes.append(Accepted(original, True))
                 continue
             fresh.append(arrival.sealed)
-            personal = {"from": arrival.envelope.reverse_path, "digest": arrival.digest.hex()}
+            personal = {"from": arrival.envelope.reverse_path, "digest": arrival.sealed.digest.hex()}
             entries.append(Entry(Event.ACCEPTANCE, subject, facts, personal))
             for recipient, destination in recipients:
                 account = ids.to_text(destination.account_id)
                 entries.append(Entry(Event.DELIVERY, subject, {"account": account}, {"to": recipient.address}))
             outcomes.append(Accepted(subject, False))
         if fresh:
-            connection.execute(_REMEMBER, rows)
+            _REMEMBER.run(connection, rows)
             blobs.insert(connection, fresh)
             messages.append(connection, new)
         journal.append(connection, entries)
@@ -245,7 +238,7 @@ def _new_message(arrival: Arrival, destination: Destination) -> NewMessage:
 def _fingerprint(arrival: Arrival, recipient: Recipient) -> bytes:
     """What a repetition shares: the peer's name, both paths and the content as it was sent."""
     envelope = f"{arrival.peer.name}\0{arrival.envelope.reverse_path}\0{recipient.address.lower()}\0"
-    return hashlib.sha256(envelope.encode("utf-8", "surrogateescape") + arrival.digest).digest()
+    return hashlib.sha256(envelope.encode("utf-8", "surrogateescape") + arrival.sealed.digest).digest()
 
 
 def _facts(arrival: Arrival) -> dict[str, str | int]:
@@ -274,6 +267,7 @@ def _trace(peer: Peer, envelope: Envelope, hostname: str, identifier: str, at: i
     return lines.encode("utf-8", "surrogateescape")
 
 
+@lru_cache(1024)
 def _comment(text: str) -> str:
     """A certificate name inside a header comment: ASCII, its special characters quoted (RFC 5322 §3.2.2)."""
     plain = text.encode("ascii", "replace").decode()

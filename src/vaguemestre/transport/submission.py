@@ -160,7 +160,7 @@ class Submission:
 
     def _seal(self, content: Iterable[bytes]) -> tuple[Sealed, Summary, bool]:
         writer, head, eight_bit = self._blobs.writer(), bytearray(), False
-        writer.write(self._trace(ids.to_text(writer.id)))
+        writer.write(self._trace(ids.to_text(writer.id)), digested=False)
         try:
             for chunk in content:
                 if len(head) < _HEAD_LIMIT:
