@@ -74,7 +74,7 @@ def _counters(connection: sa.Connection) -> list[str]:
     counted = (
         sa.select(mailboxes.c.id, mailboxes.c.total, mailboxes.c.unseen, sa.func.count(placements.c.uid), unseen)
         .outerjoin(placements, placements.c.mailbox_id == mailboxes.c.id)
-        .group_by(mailboxes.c.id, mailboxes.c.total, mailboxes.c.unseen)
+        .group_by(mailboxes.c.id)
     )
     found = [
         f"mailbox {ids.to_text(row[0])}: says {row[1]} messages, {row[2]} unseen; has {row[3]}, {row[4]}"
@@ -82,14 +82,51 @@ def _counters(connection: sa.Connection) -> list[str]:
         if (row[1], row[2]) != (row[3], row[4])
     ]
     used = (
-        sa.select(accounts.c.id, accounts.c.used, sa.func.coalesce(sa.func.sum(messages.c.size), 0))
+        sa.select(
+            accounts.c.id,
+            accounts.c.messages,
+            accounts.c.used,
+            sa.func.count(messages.c.id),
+            sa.func.coalesce(sa.func.sum(messages.c.size), 0),
+        )
         .outerjoin(messages, messages.c.account_id == accounts.c.id)
-        .group_by(accounts.c.id, accounts.c.used)
+        .group_by(accounts.c.id)
     )
-    return found + [
-        f"account {ids.to_text(row[0])}: says {row[1]} octets, has {row[2]}"
+    found += [
+        f"account {ids.to_text(row[0])}: says {row[1]} messages, {row[2]} octets; has {row[3]}, {row[4]}"
         for row in connection.execute(used)
-        if row[1] != row[2]
+        if (row[1], row[2]) != (row[3], row[4])
+    ]
+    return found + _sequences(connection)
+
+
+def _sequences(connection: sa.Connection) -> list[str]:
+    """What would be given twice: a UID, or a change's number."""
+    given = (
+        sa.select(mailboxes.c.id, mailboxes.c.uid_next, sa.func.max(placements.c.uid))
+        .join(placements, placements.c.mailbox_id == mailboxes.c.id)
+        .group_by(mailboxes.c.id)
+        .having(sa.func.max(placements.c.uid) >= mailboxes.c.uid_next)
+    )
+    changed = (
+        sa.select(mailboxes.c.id, mailboxes.c.modseq, sa.func.max(placements.c.modseq))
+        .join(placements, placements.c.mailbox_id == mailboxes.c.id)
+        .group_by(mailboxes.c.id)
+        .having(sa.func.max(placements.c.modseq) > mailboxes.c.modseq)
+    )
+    owned = (
+        sa.select(accounts.c.id, accounts.c.modseq, sa.func.max(mailboxes.c.modseq))
+        .join(mailboxes, mailboxes.c.account_id == accounts.c.id)
+        .group_by(accounts.c.id)
+        .having(sa.func.max(mailboxes.c.modseq) > accounts.c.modseq)
+    )
+    texts = {
+        "mailbox {}: its next UID is {}, yet {} was given": given,
+        "mailbox {}: its last change is {}, yet a message has {}": changed,
+        "account {}: its last change is {}, yet a mailbox has {}": owned,
+    }
+    return [
+        text.format(ids.to_text(row[0]), row[1], row[2]) for text, wanted in texts.items() for row in connection.execute(wanted)
     ]
 
 
