@@ -18,8 +18,8 @@ import sqlalchemy as sa
 from vaguemestre.clock import now_ms
 from vaguemestre.evidence.entries import Entry, canonical, entry_hash, personal_digest
 from vaguemestre.evidence.tables import journal, journal_head
-from vaguemestre.storage.database import insert_or_ignore
 from vaguemestre.storage.bulk import BulkInsert
+from vaguemestre.storage.database import insert_or_ignore
 
 _GENESIS = bytes(32)
 _PAGE = 1000

@@ -126,7 +126,9 @@ def _sequences(connection: sa.Connection) -> list[str]:
         "account {}: its last change is {}, yet a mailbox has {}": owned,
     }
     return [
-        text.format(ids.to_text(row[0]), row[1], row[2]) for text, wanted in texts.items() for row in connection.execute(wanted)
+        text.format(ids.to_text(row[0]), row[1], row[2])
+        for text, wanted in texts.items()
+        for row in connection.execute(wanted)
     ]
 
 
