@@ -8,28 +8,34 @@ empty operator.
 import asyncio
 import contextlib
 import gc
+import os
+import socket
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+
+import uvloop
 
 from vaguemestre import clock, jobs, log
 from vaguemestre.config import Config, Tls, Trust, address
 from vaguemestre.errors import ConfigurationError
 from vaguemestre.evidence import journal
 from vaguemestre.evidence.entries import Entry, Event
-from vaguemestre.evidence.recorder import Recorder
 from vaguemestre.jobs import Job
 from vaguemestre.protocols import tls
+from vaguemestre.servers import workers
 from vaguemestre.servers.authority import HttpServer, application
 from vaguemestre.servers.limits import ServerLimits
 from vaguemestre.servers.smtp import Listener, Operator
+from vaguemestre.servers.workers import Front, RemoteDesk
 from vaguemestre.storage import database, keys, schema
 from vaguemestre.storage.blobs import BlobStore
 from vaguemestre.storage.database import Database
 from vaguemestre.storage.objects import FolderStore, ObjectStore, RemoteStore
 from vaguemestre.transport.bounces import Notifier
 from vaguemestre.transport.delivery import Concurrency, Delivery
+from vaguemestre.transport.intake import Desk, Intake
 from vaguemestre.transport.reception import Reception
 from vaguemestre.transport.retry import RetryPolicy
 from vaguemestre.transport.routing import Host, Router
@@ -180,19 +186,62 @@ def _needed(config: Config) -> tuple[Trust, Tls]:
     return config.trust, config.tls
 
 
+@dataclass(frozen=True, slots=True)
+class Entrance:
+    """The open port for other operators, and the processes that take connections on it; none: this one does."""
+
+    listening: socket.socket
+    fronts: list[Front]
+
+
+def open_entrance(config: Config, workers_wanted: int) -> Entrance:
+    """Open the port and start the processes. Before any thread or event loop. Raises OSError."""
+    listening = _listening(config)
+    return Entrance(listening, workers.fork(workers_wanted, lambda line: uvloop.run(_front(config, listening, line))))
+
+
+def workers_of(config: Config) -> int:
+    """How many front processes `serve` starts."""
+    if config.trust is None:
+        return 0
+    return max(0, (os.cpu_count() or 1) - 1) if config.smtp.workers is None else config.smtp.workers
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """What runs: the port of each part, and the ends that should not come by themselves."""
+
+    ports: dict[str, int]
+    ended: list[asyncio.Event]
+
+
 @contextlib.asynccontextmanager
-async def running(config: Config) -> AsyncIterator[dict[str, int]]:
-    """Run every part the configuration names; yields the ports by part. Everything is stopped on leaving."""
+async def running(config: Config, entrance: Entrance | None = None) -> AsyncIterator[Running]:
+    """Run every part the configuration names. Everything is stopped on leaving."""
     ports: dict[str, int] = {}
+    ended: list[asyncio.Event] = []
     async with contextlib.AsyncExitStack() as stack:
         if config.authority is not None:
             ports["authority"] = await stack.enter_async_context(_authority(config))
         if config.trust is not None or config.authority is None:
-            ports["smtp"] = await stack.enter_async_context(_operator(config))
-        gc.collect()
-        gc.set_threshold(*_GC_THRESHOLDS)
-        gc.freeze()  # what stands now stands for good: later collections need not look at it again
-        yield ports
+            entrance = entrance or Entrance(_listening(config), [])
+            await stack.enter_async_context(_operator(config, entrance))
+            ports["smtp"] = int(entrance.listening.getsockname()[1])
+            ended = [front.ended for front in entrance.fronts]
+        _settle_memory()
+        yield Running(ports, ended)
+
+
+def _listening(config: Config) -> socket.socket:
+    host, port = address(config.smtp.listen)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=512)
+
+
+def _settle_memory() -> None:
+    gc.collect()
+    gc.set_threshold(*_GC_THRESHOLDS)
+    gc.freeze()  # what stands now stands for good: later collections need not look at it again
 
 
 @contextlib.asynccontextmanager
@@ -214,57 +263,104 @@ async def _authority(config: Config) -> AsyncIterator[int]:
 
 
 @contextlib.asynccontextmanager
-async def _operator(config: Config) -> AsyncIterator[int]:
+async def _operator(config: Config, entrance: Entrance) -> AsyncIterator[None]:
     trust, identity = _needed(config)
     with open_stores(config) as stores:
         stores.blobs.clear_spool()
         trusted = trusted_set(config)
-        recorder = Recorder(stores.database)
         telling = notifier(config, stores)
-        reception = Reception(stores.database, stores.blobs, telling, config.hostname)
+        reception = Reception(stores.database, telling)
+        judging = judge(config, trusted)
         delivery = Delivery(
             stores.database,
             stores.blobs,
             router(config),
-            judge(config, trusted),
+            judging,
             tls.client_context(identity.certificate, identity.key),
             telling,
-            recorder,
+            reception.record,
             config.hostname,
             retry_policy(config),
             Concurrency(config.queue.concurrency, config.queue.concurrency_per_domain),
         )
-        operator = Operator(
-            config.hostname,
-            frozenset(config.domains),
-            tls.server_context(identity.certificate, identity.key),
-            judge(config, trusted),
-            reception,
-            recorder,
-            ServerLimits(
-                connections=config.smtp.connections,
-                connections_per_address=config.smtp.connections_per_address,
-                message_size=config.smtp.message_size,
-                recipients=config.smtp.recipients,
-            ),
-        )
         if not trusted.usable(clock.now()):
             await _refresh(trust, trusted, stores.database)
-        listener = Listener(operator, *address(config.smtp.listen))
-        port = await listener.start()
-        working = asyncio.create_task(jobs.run(_operator_jobs(trust, trusted, stores, reception)))
+        listener = Listener(_peers_server(config, judging, reception, stores.blobs), entrance.listening)
+        if entrance.fronts:
+            await asyncio.gather(*(front.begin(reception) for front in entrance.fronts))
+        else:
+            await listener.start()
+        working = asyncio.create_task(jobs.run(_operator_jobs(trust, trusted, stores, reception, entrance.fronts)))
         delivering = asyncio.create_task(delivery.run())
         try:
-            yield port
+            yield
         finally:
             await _cancel(working)
-            await asyncio.gather(listener.stop(), delivery.stop())
+            await asyncio.gather(*(front.stop() for front in entrance.fronts), listener.stop(), delivery.stop())
             await delivering
+            entrance.listening.close()
 
 
-def _operator_jobs(trust: Trust, trusted: TrustedSet, stores: Stores, reception: Reception) -> list[Job]:
+async def _front(config: Config, listening: socket.socket, line: socket.socket) -> None:
+    """A front process: nothing of its own but the socket, what it trusts and the keys; the desk is the writer's."""
+    judging: list[Judge] = []
+
+    def trust_changed() -> None:
+        asyncio.get_running_loop().run_in_executor(None, renew_trust)
+
+    def renew_trust() -> None:
+        for each in judging:
+            each.trusted = trusted_set(config)
+
+    log.configure(config.log_level)
+    desk = RemoteDesk(trust_changed)
+    await desk.open(line)
+    if not await _first(desk.begun, desk.ended):
+        return
+    judging.append(judge(config, trusted_set(config)))
+    store = BlobStore(
+        keys.load(keys_path(config)), _objects(config), config.data / "spool", config.storage.inline_limit
+    )
+    listener = Listener(_peers_server(config, judging[0], desk, store), listening)
+    await listener.start()
+    _settle_memory()
+    if await _first(desk.stopping, desk.ended):
+        await listener.stop()
+
+
+async def _first(wanted: asyncio.Event, other: asyncio.Event) -> bool:
+    """Wait for either; whether the wanted one came."""
+    tasks = [asyncio.create_task(event.wait()) for event in (wanted, other)]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()
+    return wanted.is_set()
+
+
+def _peers_server(config: Config, judging: Judge, desk: Desk, store: BlobStore) -> Operator:
+    _, identity = _needed(config)
+    return Operator(
+        config.hostname,
+        frozenset(config.domains),
+        tls.server_context(identity.certificate, identity.key),
+        judging,
+        Intake(desk, store, config.hostname),
+        ServerLimits(
+            connections=config.smtp.connections,
+            connections_per_address=config.smtp.connections_per_address,
+            message_size=config.smtp.message_size,
+            recipients=config.smtp.recipients,
+        ),
+    )
+
+
+def _operator_jobs(
+    trust: Trust, trusted: TrustedSet, stores: Stores, reception: Reception, fronts: list[Front]
+) -> list[Job]:
     async def refresh() -> None:
         await _refresh(trust, trusted, stores.database)
+        for front in fronts:
+            front.trust_changed()
 
     async def forget_receptions() -> None:
         await stores.database.write_async(reception.forget, clock.now_ms() - _RECEPTIONS_KEPT_MS)

@@ -28,13 +28,17 @@ class Tls(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Smtp(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The listener for other operators. Sizes in octets."""
+    """The listener for other operators. Sizes in octets; `workers` are processes beside the one that writes.
+
+    Without `workers`: one for each core but one.
+    """
 
     listen: str = "0.0.0.0:25"
     message_size: int = 50 * 1024 * 1024
     recipients: int = 1000
     connections: int = 1000
     connections_per_address: int = 100
+    workers: int | None = None
 
 
 class Trust(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -21,6 +21,7 @@ class ServerLimits:
     message_size: int = 50 * 1024 * 1024
     recipients: int = 1000
     stop_grace: float = 10
+    farewell: float = 30  # for a peer to read our last words
 
 
 class Admittance:

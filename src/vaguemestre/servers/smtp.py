@@ -11,6 +11,7 @@ Standards: RFC 5321, RFC 3207, RFC 3461 (what is recorded), spec trust-space §2
 
 import asyncio
 import contextlib
+import socket
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +23,6 @@ from OpenSSL import SSL
 from vaguemestre import log
 from vaguemestre.errors import StorageFailure, VaguemestreError
 from vaguemestre.evidence.entries import Entry, Event
-from vaguemestre.evidence.recorder import Recorder
 from vaguemestre.mailstore.model import AccountClosedError, AccountState, Destination, UnknownAccountError
 from vaguemestre.protocols.smtp import events, faults
 from vaguemestre.protocols.smtp.addresses import Address
@@ -32,12 +32,13 @@ from vaguemestre.protocols.smtp.server import Limits, ServerConnection
 from vaguemestre.protocols.tls import TlsConnection, TlsError
 from vaguemestre.servers.limits import Admittance, ServerLimits
 from vaguemestre.transport.envelope import Envelope, Recipient
-from vaguemestre.transport.reception import Accepted, Arrival, Incoming, LoopError, Peer, Reception
+from vaguemestre.transport.intake import Accepted, Arrival, Incoming, Intake, LoopError, Peer
 from vaguemestre.trust.admission import Admission
 from vaguemestre.trust.judge import Judge
 
 _SPOOL_STEP = 262_144
 _SWEEP_S = 5.0
+_MOST_AT_ONCE = 128  # pipelined commands handled before the other sessions have their turn
 _log = log.get("servers.smtp")
 
 
@@ -104,8 +105,7 @@ class Operator:
     local_domains: frozenset[str]
     tls: SSL.Context
     judge: Judge
-    reception: Reception
-    recorder: Recorder
+    intake: Intake
     limits: ServerLimits
 
 
@@ -128,9 +128,10 @@ class Session(asyncio.Protocol):
         self._out: list[bytes] = []
         self._busy = False
         self._paused = False
+        self._choked = False
         self._stopping = False
         self._transport: asyncio.Transport
-        self._last_heard = self._since = time.monotonic()
+        self._last_heard = self._since = self._ended = time.monotonic()
         self._content_octets = 0
         self._entered = False
         self._peer: Peer | None = None
@@ -182,13 +183,32 @@ class Session(asyncio.Protocol):
         if data:
             self._machine.receive_data(data)
         if self._busy:
-            if not self._paused:
-                self._paused = True
-                self._transport.pause_reading()
+            self._pause()
             return
         self._advance()
         if self._tls is not None and self._tls.closed:
-            self._transport.close()
+            self._close()
+
+    def pause_writing(self) -> None:
+        """The peer does not read our replies: make no more of them."""
+        self._choked = True
+        self._pause()
+
+    def resume_writing(self) -> None:
+        """The peer reads again."""
+        self._choked = False
+        if not self._busy and not self._transport.is_closing():
+            self._advance()
+
+    def _pause(self) -> None:
+        if not self._paused:
+            self._paused = True
+            self._transport.pause_reading()
+
+    def _close(self) -> None:
+        """Close once the peer has read our last words; `sweep` cuts it if it never does."""
+        self._ended = time.monotonic()
+        self._transport.close()
 
     def _shake_hands(self) -> None:
         assert self._tls is not None  # noqa: S101 - its caller checked
@@ -204,14 +224,19 @@ class Session(asyncio.Protocol):
             self._transport.write(alert)
         if not self._tls_text:
             self._journal_refusal(Event.PEER_REFUSAL, "tls-failure", {"reason": error.en}, {})
-        self._transport.close()
+        self._close()
 
     # --- events
 
     def _advance(self) -> None:
         """Handle events until the machine wants data or the session waits; then send all replies at once."""
-        machine = self._machine
-        while not self._busy:
+        machine, handled = self._machine, 0
+        while not self._busy and not self._choked:
+            if handled == _MOST_AT_ONCE:
+                self._busy = True
+                asyncio.get_running_loop().call_soon(self._go_on)
+                break
+            handled += 1
             event = machine.next_event()
             if isinstance(event, events.Wait):
                 break
@@ -223,14 +248,26 @@ class Session(asyncio.Protocol):
                 self._abandon()
                 self._out.append(_TRY_LATER.encode())
                 self._flush()
-                self._transport.close()
+                self._close()
                 return
         self._flush()
         if machine.closed:
             self._abandon()
-            self._transport.close()
+            self._close()
         elif self._stopping and not self._busy and self._envelope is None:
             self._say_and_close(_STOPPING)
+        elif self._paused and not self._busy and not self._choked:
+            # Only now, with nothing left to handle: else each wait would let in more than it handles.
+            self._paused = False
+            self._transport.resume_reading()
+
+    def _go_on(self) -> None:
+        """Take one's turn again."""
+        self._busy = False
+        if self._transport.is_closing():
+            self._abandon()
+            return
+        self._advance()
 
     def _reply(self, reply: Reply) -> None:
         self._out.append(self._machine.reply(reply))
@@ -262,9 +299,6 @@ class Session(asyncio.Protocol):
             if not isinstance(error, VaguemestreError):
                 _log.error("wait failed", error=type(error).__name__, exc_info=error)
             failed(error)
-        if self._paused and not self._busy:
-            self._paused = False
-            self._transport.resume_reading()
         self._advance()
 
     def _hello(self, event: events.Hello) -> None:
@@ -326,11 +360,11 @@ class Session(asyncio.Protocol):
         if recipient.domain not in self._operator.local_domains:
             self._refuse_recipient(recipient, NotServedError(recipient.domain))
             return
-        known = self._operator.reception.known_destination(recipient.address)
+        known = self._operator.intake.known_destination(recipient.address)
         if known is not None:
             self._destined(recipient, known[0])
             return
-        look_up = asyncio.ensure_future(self._operator.reception.destination(recipient.address))
+        look_up = asyncio.ensure_future(self._operator.intake.destination(recipient.address))
         self._wait(
             look_up,
             lambda found: self._destined(recipient, found),
@@ -366,7 +400,7 @@ class Session(asyncio.Protocol):
             self._envelope.utf8,
         )
         try:
-            self._incoming = self._operator.reception.begin(self._peer, envelope, destinations)
+            self._incoming = self._operator.intake.begin(self._peer, envelope, destinations)
         except VaguemestreError as error:
             self._reply(_refusal(error))
             return
@@ -414,7 +448,7 @@ class Session(asyncio.Protocol):
         self._wait(future, then, self._not_kept if ended else self._content_failed)
 
     def _arrived(self, arrival: Arrival) -> None:
-        self._wait(self._operator.reception.accept(arrival), self._accepted, self._not_kept)
+        self._wait(self._operator.intake.desk.accept(arrival), self._accepted, self._not_kept)
 
     def _accepted(self, accepted: Accepted) -> None:
         self._incoming = None
@@ -474,19 +508,23 @@ class Session(asyncio.Protocol):
 
     def _journal_refusal(self, event: Event, rule: str, facts: dict[str, str], personal: dict[str, str]) -> None:
         entry = Entry(event, "", {"rule": rule, "ip": self._ip, "tls": self._tls_text, **facts}, personal)
-        self._operator.recorder.record(f"{self._ip} {rule}", entry)
+        self._operator.intake.desk.record(f"{self._ip} {rule}", entry)
         _log.info("refused", kind=str(event), rule=rule, ip=self._ip)
 
     def _say_and_close(self, reply: Reply) -> None:
         self._out.append(reply.encode())
         with contextlib.suppress(TlsError):
             self._flush()
-        self._transport.close()
+        self._close()
 
     def sweep(self, now: float) -> None:
-        """Close the session if it is silent, or sends content slower than the limit."""
+        """Close the session if it is silent, or sends content slower than the limit; cut it if it does not let us close."""
         limits = self._operator.limits
-        if self._busy or self._transport.is_closing():
+        if self._transport.is_closing():
+            if now - self._ended > limits.farewell:
+                self._transport.abort()
+            return
+        if self._busy:
             return
         handshaking = self._tls is not None and not self._tls_text
         silent = now - self._last_heard > (limits.handshake if handshaking else limits.idle)
@@ -529,22 +567,19 @@ _ON: dict[type, Callable[[Session, Any], None]] = {
 class Listener:
     """Listens for peers until stopped."""
 
-    def __init__(self, operator: Operator, host: str, port: int) -> None:
+    def __init__(self, operator: Operator, listening: socket.socket) -> None:
         self._operator = operator
-        self._address = (host, port)
+        self._listening = listening
         self._sessions: set[Session] = set()
         self._admittance = Admittance(operator.limits)
         self._spool = ThreadPoolExecutor(4, thread_name_prefix="spool")
         self._server: asyncio.Server | None = None
         self._sweeper: asyncio.Task[None] | None = None
 
-    async def start(self) -> int:
-        """Open the port; returns it (port 0 asks for any). Raises OSError."""
-        loop = asyncio.get_running_loop()
-        host, port = self._address
-        self._server = await loop.create_server(self._session, host, port, backlog=512)
+    async def start(self) -> None:
+        """Take connections."""
+        self._server = await asyncio.get_running_loop().create_server(self._session, sock=self._listening)
         self._sweeper = asyncio.create_task(self._sweep())
-        return int(self._server.sockets[0].getsockname()[1])
 
     async def stop(self) -> None:
         """Take no more connections, let messages under way end within the grace, then cut."""

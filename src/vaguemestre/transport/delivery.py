@@ -11,6 +11,7 @@ Standards: RFC 5321 §4.5.4.1 (retry), §4.5.5 (null reverse-path), RFC 3461 §5
 import asyncio
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import sqlalchemy as sa
@@ -20,7 +21,6 @@ from vaguemestre import clock, ids, log
 from vaguemestre.errors import StorageFailure, VaguemestreError
 from vaguemestre.evidence import journal
 from vaguemestre.evidence.entries import Entry, Event
-from vaguemestre.evidence.recorder import Recorder
 from vaguemestre.mailstore import messages
 from vaguemestre.protocols.smtp.addresses import Address, AddressError
 from vaguemestre.protocols.smtp.client_events import (
@@ -80,7 +80,7 @@ class Delivery:
         judge: Judge,
         tls: SSL.Context,
         notifier: Notifier,
-        recorder: Recorder,
+        record: Callable[[str, Entry], None],
         hostname: str,
         policy: RetryPolicy,
         concurrency: Concurrency,
@@ -91,7 +91,7 @@ class Delivery:
         self._judge = judge
         self._tls = tls
         self._notifier = notifier
-        self._recorder = recorder
+        self._record = record
         self._hostname = hostname
         self._policy = policy
         self._concurrency = concurrency
@@ -251,9 +251,7 @@ class Delivery:
 
     def _journal_refusal(self, row: Queued, error: PeerRefusedError) -> None:
         facts = {"rule": error.decided.rule, **error.decided.evidence.facts(), "direction": "out"}
-        self._recorder.record(
-            f"{row.domain} {error.decided.rule}", Entry(Event.PEER_REFUSAL, ids.to_text(row.blob_id), facts)
-        )
+        self._record(f"{row.domain} {error.decided.rule}", Entry(Event.PEER_REFUSAL, ids.to_text(row.blob_id), facts))
 
     def _conclude(self, connection: sa.Connection, row: Queued, fate: Fate) -> None:
         """Write an attempt's outcome. The row may be gone (cancelled by hand): then only a relay is journalled."""

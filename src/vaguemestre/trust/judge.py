@@ -18,9 +18,12 @@ _ASK_AGAIN_S = 30.0
 _MOST_ASKED = 1000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Judge:
-    """`ocsp`: whether to ask responders at all; `responder` replaces the address in the certificates."""
+    """`trusted` may be replaced by a newer set at any time.
+
+    `ocsp`: whether to ask responders at all; `responder` replaces the address in the certificates.
+    """
 
     trusted: TrustedSet
     ocsp: bool = True

@@ -1,0 +1,292 @@
+"""Front processes: TLS, SMTP and sealing on cores of their own, beside the one process that writes.
+
+Why: Python runs one thread at a time, and a handshake, a protocol and a transaction are each enough for one. The writer
+stays alone, so that all that wait share each commit; a front needs no database, only a Desk, which this room stretches
+across a socket pair between the two.
+
+What it keeps true: a front answers `250` only once the writer said so; it ends when the writer does, at once, however
+that ended, and the writer stops when a front ends unasked (what starts it again starts both). Fronts share one listening
+socket and ignore the terminal's signals: the writer tells them when to stop.
+
+Frames are a length of four octets, then MessagePack. Both ends are this code, started together: there is no version.
+"""
+
+import asyncio
+import ctypes
+import itertools
+import os
+import signal
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from vaguemestre import errors, log
+from vaguemestre.errors import StorageFailure, VaguemestreError
+from vaguemestre.evidence.entries import Entry
+from vaguemestre.mailstore.model import AccountClosedError, Destination
+from vaguemestre.transport.intake import Accepted, Arrival, Desk
+
+_PR_SET_PDEATHSIG = 1
+_log = log.get("servers.workers")
+
+
+class Locate(msgspec.Struct, tag=True):
+    """Front: where does mail for this address go?"""
+
+    id: int
+    address: str
+
+
+class Deliver(msgspec.Struct, tag=True):
+    """Front: deliver this."""
+
+    id: int
+    arrival: Arrival
+
+
+class Record(msgspec.Struct, tag=True):
+    """Front: journal this refusal. No answer."""
+
+    cause: str
+    entry: Entry
+
+
+class Located(msgspec.Struct, tag=True):
+    """Writer: it goes there, or nowhere."""
+
+    id: int
+    destination: Destination | None
+
+
+class Delivered(msgspec.Struct, tag=True):
+    """Writer: it is durable and visible."""
+
+    id: int
+    accepted: Accepted
+
+
+class Failed(msgspec.Struct, tag=True):
+    """Writer: it could not be done, for this fact."""
+
+    id: int
+    kind: str
+    en: str
+    fr: str
+
+
+class Begin(msgspec.Struct, tag=True):
+    """Writer: all stands, take connections."""
+
+
+class TrustChanged(msgspec.Struct, tag=True):
+    """Writer: the list or a CRL on disk is new."""
+
+
+class Stop(msgspec.Struct, tag=True):
+    """Writer: end what is under way, then end."""
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_from_front = msgspec.msgpack.Decoder(Locate | Deliver | Record).decode
+_from_writer = msgspec.msgpack.Decoder(Located | Delivered | Failed | Begin | TrustChanged | Stop).decode
+
+
+class _Frames(asyncio.Protocol):
+    """Cuts a stream into frames and hands each, decoded, to `take`; `ended` is set with the stream's end."""
+
+    def __init__(self, decode: Callable[[bytes], Any], take: Callable[[Any], None]) -> None:
+        self._decode = decode
+        self._take = take
+        self._buffer = bytearray()
+        self._transport: asyncio.WriteTransport
+        self.ended = asyncio.Event()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport  # type: ignore[assignment]
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.ended.set()
+
+    def data_received(self, data: bytes) -> None:
+        buffer = self._buffer
+        buffer += data
+        start = 0
+        while len(buffer) - start >= 4:
+            end = start + 4 + int.from_bytes(buffer[start : start + 4], "big")
+            if len(buffer) < end:
+                break
+            self._take(self._decode(bytes(buffer[start + 4 : end])))
+            start = end
+        del buffer[:start]
+
+    def send(self, message: Any) -> None:
+        """Queue a frame; a peer that ended hears nothing."""
+        if not self._transport.is_closing():
+            data = _encode(message)
+            self._transport.write(len(data).to_bytes(4, "big") + data)
+
+
+class RemoteDesk:
+    """The desk as a front sees it. `open` it, wait for `begun`, and stop when `stopping` is set."""
+
+    def __init__(self, trust_changed: Callable[[], None]) -> None:
+        self._trust_changed = trust_changed
+        self._numbers = itertools.count(1)
+        self._awaited: dict[int, asyncio.Future[Any]] = {}
+        self._frames = _Frames(_from_writer, self._take)
+        self.begun = asyncio.Event()
+        self.stopping = asyncio.Event()
+
+    async def open(self, line: socket.socket) -> None:
+        """Connect to the writer. Its end, however it came, is a reason to stop."""
+        await asyncio.get_running_loop().create_unix_connection(lambda: self._frames, sock=line)
+
+    @property
+    def ended(self) -> asyncio.Event:
+        """Set when the writer is gone: what was not answered never will be."""
+        return self._frames.ended
+
+    async def destination(self, address: str) -> Destination | None:
+        """See Desk."""
+        number, answer = self._question()
+        self._frames.send(Locate(number, address))
+        found: Destination | None = await answer
+        return found
+
+    def accept(self, arrival: Arrival) -> "asyncio.Future[Accepted]":
+        """See Desk."""
+        number, answer = self._question()
+        self._frames.send(Deliver(number, arrival))
+        return answer
+
+    def record(self, cause: str, entry: Entry) -> None:
+        """See Desk."""
+        self._frames.send(Record(cause, entry))
+
+    def _question(self) -> tuple[int, "asyncio.Future[Any]"]:
+        number, answer = next(self._numbers), asyncio.get_running_loop().create_future()
+        self._awaited[number] = answer
+        return number, answer
+
+    def _take(self, message: Any) -> None:
+        match message:
+            case Delivered(number, accepted):
+                self._settle(number, accepted)
+            case Located(number, destination):
+                self._settle(number, destination)
+            case Failed(number, kind, en, fr):
+                answer = self._awaited.pop(number)
+                if not answer.cancelled():
+                    answer.set_exception(_fact(kind, en, fr))
+            case Begin():
+                self.begun.set()
+            case TrustChanged():
+                self._trust_changed()
+            case Stop():
+                self.stopping.set()
+
+    def _settle(self, number: int, result: Any) -> None:
+        answer = self._awaited.pop(number)
+        if not answer.cancelled():
+            answer.set_result(result)
+
+
+class Front:
+    """A front process as the writer sees it."""
+
+    def __init__(self, process: int, line: socket.socket) -> None:
+        self._process = process
+        self._line = line
+        self._frames: _Frames
+        self._desk: Desk
+        self._working: set[asyncio.Task[None]] = set()
+
+    async def begin(self, desk: Desk) -> None:
+        """Answer it from now on, and let it take connections."""
+        self._desk = desk
+        self._frames = _Frames(_from_front, self._take)
+        await asyncio.get_running_loop().create_unix_connection(lambda: self._frames, sock=self._line)
+        self._frames.send(Begin())
+
+    @property
+    def ended(self) -> asyncio.Event:
+        """Set when the process is gone."""
+        return self._frames.ended
+
+    def trust_changed(self) -> None:
+        """Tell it that the list or a CRL on disk is new."""
+        self._frames.send(TrustChanged())
+
+    async def stop(self) -> None:
+        """Let it end what is under way, and wait for its end."""
+        self._frames.send(Stop())
+        await self.ended.wait()
+        await asyncio.to_thread(os.waitpid, self._process, 0)
+
+    def _take(self, message: Any) -> None:
+        match message:
+            case Deliver(number, arrival):
+                self._desk.accept(arrival).add_done_callback(lambda done: self._delivered(number, done))
+            case Locate(number, address):
+                task = asyncio.create_task(self._locate(number, address))
+                self._working.add(task)
+                task.add_done_callback(self._working.discard)
+            case Record(cause, entry):
+                self._desk.record(cause, entry)
+
+    def _delivered(self, number: int, done: "asyncio.Future[Accepted]") -> None:
+        error = done.exception()
+        self._frames.send(Delivered(number, done.result()) if error is None else _failed(number, error))
+
+    async def _locate(self, number: int, address: str) -> None:
+        try:
+            self._frames.send(Located(number, await self._desk.destination(address)))
+        except Exception as error:  # every question gets an answer, else its peer waits for ever
+            self._frames.send(_failed(number, error))
+
+
+def fork(count: int, run: Callable[[socket.socket], None]) -> list[Front]:
+    """Start front processes, each to call `run` with its line to this one. Before any thread or event loop."""
+    fronts = []
+    writer = os.getpid()
+    for _ in range(count):
+        ours, theirs = socket.socketpair()
+        process = os.fork()
+        if process == 0:
+            ours.close()
+            _follow(writer)
+            try:
+                run(theirs)
+            finally:
+                os._exit(0)
+        theirs.close()
+        fronts.append(Front(process, ours))
+    return fronts
+
+
+def _follow(writer: int) -> None:
+    """End with the writer, even when it is killed; leave the terminal's signals to it."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if hasattr(libc, "prctl"):  # Linux; elsewhere the end of the line says it a little later
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != writer:
+        os._exit(0)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+def _failed(number: int, error: BaseException) -> Failed:
+    if isinstance(error, VaguemestreError):
+        return Failed(number, type(error).__name__, error.en, error.fr)
+    _log.error("the writer failed", error=type(error).__name__, exc_info=error)
+    return Failed(number, "", "Trouble on our side.", "Incident de notre côté.")
+
+
+def _fact(kind: str, en: str, fr: str) -> VaguemestreError:
+    """The fact as the front's table of replies knows it."""
+    if kind == AccountClosedError.__name__:
+        return AccountClosedError()
+    known = getattr(errors, kind, None)
+    return known(en, fr) if isinstance(known, type) and issubclass(known, VaguemestreError) else StorageFailure(en, fr)
