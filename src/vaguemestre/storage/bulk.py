@@ -62,12 +62,14 @@ class BulkSelect:
         self._lock = lock
 
     def run(self, connection: sa.Connection, keys: Sequence[Any]) -> list[Any]:
-        """The rows, in the statement's order; at most 30,000 keys. With `lock`, held until the transaction ends."""
-        if not keys:
-            return []
+        """The rows, in the statement's order for each 30,000 keys. With `lock`, held until the transaction ends."""
         lock = " FOR UPDATE" if self._lock and connection.dialect.name == "postgresql" else ""
-        text = f"{self._before}({', '.join([_mark(connection)] * len(keys))}){self._after}{lock}"
-        return list(_execute(connection, text, keys).fetchall())
+        rows: list[Any] = []
+        for start in range(0, len(keys), _MOST_VALUES):
+            part = keys[start : start + _MOST_VALUES]
+            text = f"{self._before}({', '.join([_mark(connection)] * len(part))}){self._after}{lock}"
+            rows += _execute(connection, text, part).fetchall()
+        return rows
 
 
 def _execute(connection: sa.Connection, text: str, values: Iterable[Any]) -> Any:
