@@ -22,7 +22,6 @@ class ServerLimits:
     recipients: int = 1000
     stop_grace: float = 10
     farewell: float = 30  # for a peer to read our last words
-    farewell: float = 30  # for a peer to read our last words
 
 
 class Admittance:
