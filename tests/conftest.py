@@ -127,22 +127,31 @@ def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture
+def sqlcipher_place(tmp_path: Path, migrated_file: Path) -> Iterator[Place]:
+    """A store at the latest version on SQLCipher alone, for what only a file can suffer."""
+    path = tmp_path / "vaguemestre.db"
+    shutil.copyfile(migrated_file, path)
+    found = Place("sqlcipher", str(path))
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def postgresql_place(postgresql: PostgresqlServer, migrated_database: str) -> Iterator[Place]:
+    """A store at the latest version on PostgreSQL alone, for what only a server can suffer."""
+    name = postgresql.create(migrated_database)
+    found = Place("postgresql", postgresql.url(name))
+    yield found
+    found.close()
+    postgresql.drop(name)
+
+
 @pytest.fixture(params=["sqlcipher", "postgresql"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+def place(request: pytest.FixtureRequest) -> Place:
     """A store at the latest version, empty; the test runs once on each kind."""
-    if request.param == "sqlcipher":
-        path = tmp_path / "vaguemestre.db"
-        shutil.copyfile(request.getfixturevalue("migrated_file"), path)
-        found = Place("sqlcipher", str(path))
-        yield found
-        found.close()
-    else:
-        server: PostgresqlServer = request.getfixturevalue("postgresql")
-        name = server.create(request.getfixturevalue("migrated_database"))
-        found = Place("postgresql", server.url(name))
-        yield found
-        found.close()
-        server.drop(name)
+    found: Place = request.getfixturevalue(f"{request.param}_place")
+    return found
 
 
 @pytest.fixture(params=["sqlcipher", "postgresql"])
@@ -165,16 +174,6 @@ def new_place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]
 def database(place: Place) -> Database:
     """An open store at the latest version, empty; the test runs once on each kind."""
     return place.open()
-
-
-@pytest.fixture
-def sqlcipher_place(tmp_path: Path, migrated_file: Path) -> Iterator[Place]:
-    """A store at the latest version on SQLCipher alone, for what only a file can suffer."""
-    path = tmp_path / "vaguemestre.db"
-    shutil.copyfile(migrated_file, path)
-    found = Place("sqlcipher", str(path))
-    yield found
-    found.close()
 
 
 @pytest.fixture(scope="session")

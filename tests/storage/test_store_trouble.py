@@ -1,11 +1,13 @@
 """A locked, full, mistaken or broken store: a clear error, nothing lost, and back to work when the trouble ends."""
 
 import asyncio
+import contextlib
 import os
 import shutil
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -181,28 +183,38 @@ def test_a_file_that_cannot_grow_refuses_and_works_again_once_it_can(
     assert found.read(lambda connection: connection.exec_driver_sql("PRAGMA integrity_check").scalar()) == "ok"
 
 
-def test_a_lost_server_connection_is_a_failure_and_the_next_write_works(
-    place: Any, database: Database, postgresql: Any
+@pytest.mark.parametrize("when", ["before", "between"])
+@pytest.mark.parametrize("how", ["alone", "together"])
+def test_a_lost_server_is_a_failure_loses_nothing_told_and_the_next_write_works(
+    postgresql_place: Any, postgresql: Any, when: str, how: str
 ) -> None:
-    if place.kind != "postgresql":
-        return  # a file has no server to lose
-    name = place.where.partition("@/")[2].partition("?")[0]
-    database.write(notes.create)
-    database.write(note, 1)
-    database.read(noted)
-    postgresql.administrator.execute(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name]
-    )
+    database: Database = postgresql_place.open()
+
+    def cut() -> None:
+        name = postgresql_place.where.partition("@/")[2].partition("?")[0]
+        ended = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = %s"
+        postgresql.administrator.execute(ended, [name])
+
+    def record(connection: sa.Connection, entries: Sequence[Entry]) -> list[int]:
+        numbers = journal.append(connection, entries)
+        if when == "between":
+            cut()
+        return numbers + journal.append(connection, entries)
+
+    async def together() -> int:
+        return await database.write_together(record, entry)
+
+    entry = Entry(Event.RELAY, "message", {})
+    assert database.write(journal.append, [entry]) == [1]
+    database.read(journal.verify)
+    if when == "before":
+        cut()
     with pytest.raises(StorageFailure):
-        database.write(note, 2)
-    assert database.write(note, 3) == 3
-    with_luck = []
-    for _ in range(2):
-        try:
-            with_luck = database.read(noted)
-        except StorageFailure:
-            continue
-    assert with_luck == [1, 3]
+        database.write(record, [entry]) if how == "alone" else asyncio.run(together())
+    assert database.write(journal.append, [entry]) == [2]
+    with contextlib.suppress(StorageFailure):
+        database.read(journal.verify)  # the idle reader's connection was cut as well
+    assert database.read(journal.verify).entries == 2
 
 
 def test_an_unreachable_server_is_a_storage_failure(tmp_path: Path) -> None:
