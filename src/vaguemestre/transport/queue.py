@@ -71,7 +71,8 @@ def enqueue(
         }
         for recipient in envelope.recipients
     ]
-    connection.execute(sa.insert(queue), rows)
+    if rows:
+        connection.execute(sa.insert(queue), rows)
     return [int(row["id"]) for row in rows]  # type: ignore[call-overload]
 
 
@@ -85,7 +86,7 @@ def due(
         queue.c.id.not_in(besides),
         queue.c.domain.not_in(besides_domains),
     )
-    return [_queued(row) for row in connection.execute(wanted.order_by(queue.c.due_at).limit(limit))]
+    return [_queued(row) for row in connection.execute(wanted.order_by(queue.c.due_at, queue.c.id).limit(limit))]
 
 
 def listing(connection: sa.Connection, limit: int = 1000) -> list[Queued]:

@@ -12,11 +12,14 @@ from dataclasses import dataclass
 
 import dns.asyncresolver
 import dns.exception
+import dns.name
 import dns.resolver
 
 from vaguemestre.errors import VaguemestreError
 
 SMTP_PORT = 25
+# A name that DNS cannot hold, whatever it answers.
+_IMPOSSIBLE = (dns.name.EmptyLabel, dns.name.LabelTooLong, dns.name.NameTooLong, dns.name.BadEscape, dns.name.IDNAException)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,23 +47,23 @@ class Router:
         routes: Mapping[str, Host],
         resolver: dns.asyncresolver.Resolver | None = None,
     ) -> None:
-        self.local_domains = local_domains
-        self._routes = routes
+        self.local_domains = frozenset(domain.lower() for domain in local_domains)
+        self._routes = {domain.lower(): route for domain, route in routes.items()}
         self._resolver = resolver
 
     def is_local(self, domain: str) -> bool:
         """Whether mail for the domain stays here."""
-        return domain in self.local_domains
+        return domain.lower() in self.local_domains
 
     async def hosts(self, domain: str) -> list[Host]:
         """Servers of a domain in the order to try them. Raises UnroutableError, RoutingFailure."""
-        route = self._routes.get(domain)
+        route = self._routes.get(domain.lower())
         if route is not None:
             return [route]
         try:
             resolver = self._resolver or dns.asyncresolver.Resolver()
             answer = await resolver.resolve(domain, "MX", lifetime=20, search=False)
-        except dns.resolver.NXDOMAIN as error:
+        except (dns.resolver.NXDOMAIN, *_IMPOSSIBLE) as error:
             raise _unroutable(domain) from error
         except dns.resolver.NoAnswer:
             return [Host(domain)]
@@ -73,9 +76,10 @@ class Router:
             (record.preference, random.random(), record.exchange.to_text(omit_final_dot=True))  # noqa: S311
             for record in answer
         ]
-        if [name for _, _, name in records] in (["."], [""]):
+        servers = [Host(name.lower()) for _, _, name in sorted(records) if name != "."]
+        if not servers:
             raise _unroutable(domain)
-        return [Host(name.lower()) for _, _, name in sorted(records)]
+        return servers
 
 
 def _unroutable(domain: str) -> UnroutableError:
