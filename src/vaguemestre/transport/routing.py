@@ -19,7 +19,13 @@ from vaguemestre.errors import VaguemestreError
 
 SMTP_PORT = 25
 # A name that DNS cannot hold, whatever it answers.
-_IMPOSSIBLE = (dns.name.EmptyLabel, dns.name.LabelTooLong, dns.name.NameTooLong, dns.name.BadEscape, dns.name.IDNAException)
+_IMPOSSIBLE = (
+    dns.name.EmptyLabel,
+    dns.name.LabelTooLong,
+    dns.name.NameTooLong,
+    dns.name.BadEscape,
+    dns.name.IDNAException,
+)
 
 
 @dataclass(frozen=True, slots=True)
