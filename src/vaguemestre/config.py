@@ -11,13 +11,18 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from vaguemestre.errors import ConfigurationError
 
 _PREFIX = "VAGUEMESTRE_"
+_PATHS_OR_ADDRESSES = (("storage", "objects"), ("trust", "list"), ("trust", "crls"))
+
+Count = Annotated[int, msgspec.Meta(gt=0)]
+Seconds = Annotated[float, msgspec.Meta(gt=0)]
+Level = Annotated[str, msgspec.Meta(pattern="(?i)^(debug|info|warning|error|critical)$")]
 
 
 class Tls(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -34,11 +39,11 @@ class Smtp(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     listen: str = "0.0.0.0:25"
-    message_size: int = 50 * 1024 * 1024
-    recipients: int = 1000
-    connections: int = 1000
-    connections_per_address: int = 100
-    workers: int | None = None
+    message_size: Count = 50 * 1024 * 1024
+    recipients: Count = 1000
+    connections: Count = 1000
+    connections_per_address: Count = 100
+    workers: Annotated[int, msgspec.Meta(ge=0)] | None = None
 
 
 class Trust(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -47,8 +52,8 @@ class Trust(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     authorities: list[Path]
     list: str
     signer: str = "alb.mssante.fr"
-    refresh: float = 3600
-    grace: float = 3 * 86_400
+    refresh: Seconds = 3600
+    grace: Seconds = 3 * 86_400
     crls: "tuple[str, ...]" = ()
     ocsp: str = ""
 
@@ -59,17 +64,17 @@ class Storage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     database: str = ""
     keys: Path | None = None
     objects: str = ""
-    inline_limit: int = 262_144
+    inline_limit: Annotated[int, msgspec.Meta(ge=0)] = 262_144
 
 
 class Queue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Relaying to other operators. Times in seconds; `routes` maps a domain to host:port instead of DNS."""
 
-    concurrency: int = 50
-    concurrency_per_domain: int = 5
-    warn_after: float = 4 * 3600
-    give_up_after: float = 2 * 86_400
-    pause_scale: float = 1.0
+    concurrency: Count = 50
+    concurrency_per_domain: Count = 5
+    warn_after: Seconds = 4 * 3600
+    give_up_after: Seconds = 2 * 86_400
+    pause_scale: Seconds = 1.0
     routes: dict[str, str] = {}
 
 
@@ -86,7 +91,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     data: Path = Path("data")
     hostname: str = "localhost"
     domains: tuple[str, ...] = ()
-    log_level: str = "INFO"
+    log_level: Level = "INFO"
     tls: Tls | None = None
     trust: Trust | None = None
     smtp: Smtp = Smtp()
@@ -105,9 +110,13 @@ def load(path: Path, environment: Mapping[str, str] = os.environ) -> Config:
         ) from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise _wrong(path, str(error)) from error
+    folder = path.absolute().parent
     _override(values, environment)
     values.setdefault("data", "data")
-    folder = path.absolute().parent
+    for section, key in _PATHS_OR_ADDRESSES:
+        table = values.get(section)
+        if isinstance(table, dict) and key in table:
+            table[key] = _beside(folder, table[key])
 
     def decode(kind: Any, value: Any) -> Any:
         return folder / value if issubclass(kind, Path) else value
@@ -121,7 +130,7 @@ def load(path: Path, environment: Mapping[str, str] = os.environ) -> Config:
 def address(listen: str) -> tuple[str, int]:
     """Host and port of a `host:port` text. Raises ConfigurationError."""
     host, separator, port = listen.rpartition(":")
-    if not separator or not port.isdigit() or int(port) > 65_535:
+    if not separator or not (port.isascii() and port.isdigit()) or int(port) > 65_535:
         raise ConfigurationError(
             f"{listen} is not an address of the form host:port.",
             f"{listen} n'est pas une adresse de la forme hôte:port.",
@@ -141,7 +150,15 @@ def _override(values: dict[str, Any], environment: Mapping[str, str]) -> None:
         key = name.removeprefix(_PREFIX).lower()
         section, _, inner = key.partition("_")
         target, key = (values.setdefault(section, {}), inner) if section in sections else (values, key)
-        target[key] = _value(text)
+        if isinstance(target, dict):  # else the file is wrong, and what reads it says so
+            target[key] = _value(text)
+
+
+def _beside(folder: Path, where: Any) -> Any:
+    """A path is relative to the file; an address, an empty text and what is neither stay as they are."""
+    if isinstance(where, list):
+        return [_beside(folder, each) for each in where]
+    return str(folder / where) if isinstance(where, str) and where and "://" not in where else where
 
 
 def _value(text: str) -> Any:
