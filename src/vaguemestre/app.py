@@ -33,6 +33,7 @@ from vaguemestre.storage import database, keys, schema
 from vaguemestre.storage.blobs import BlobStore
 from vaguemestre.storage.database import Database
 from vaguemestre.storage.objects import FolderStore, ObjectStore, RemoteStore
+from vaguemestre.storage.packs import PackStore
 from vaguemestre.transport.bounces import Notifier
 from vaguemestre.transport.delivery import Concurrency, Delivery
 from vaguemestre.transport.intake import Desk, Intake
@@ -94,18 +95,32 @@ def open_stores(config: Config) -> Iterator[Stores]:
     """Open an operator's stores at the right version, and close them. Raises ConfigurationError, KeyFailure."""
     ring = keys.load(keys_path(config))
     opened = _open_database(config, ring)
+    packs: PackStore | None = None
     try:
         schema.check(opened)
-        objects = _objects(config)
-        yield Stores(opened, BlobStore(ring, objects, config.data / "spool", config.storage.inline_limit))
+        packs = _packs(config)
+        yield Stores(
+            opened, BlobStore(ring, _objects(config), config.data / "spool", config.storage.inline_limit, packs)
+        )
     finally:
         opened.close()
+        if packs is not None:
+            packs.close()
 
 
 def _open_database(config: Config, ring: keys.Keyring, *, create: bool = False) -> Database:
     if config.storage.database:
         return database.open_postgresql(config.storage.database)
     return database.open_sqlcipher(database_path(config), ring.database, create=create)
+
+
+def packs_folder(config: Config) -> Path:
+    """Where contents of ordinary size stand, one after the other; only beside an embedded database."""
+    return config.data / "packs"
+
+
+def _packs(config: Config) -> PackStore | None:
+    return None if config.storage.database else PackStore(packs_folder(config))
 
 
 def objects_folder(config: Config) -> Path | None:
@@ -269,7 +284,7 @@ async def _operator(config: Config, entrance: Entrance) -> AsyncIterator[None]:
         stores.blobs.clear_spool()
         trusted = trusted_set(config)
         telling = notifier(config, stores)
-        reception = Reception(stores.database, telling)
+        reception = Reception(stores.database, stores.blobs, telling)
         judging = judge(config, trusted)
         delivery = Delivery(
             stores.database,
@@ -319,7 +334,11 @@ async def _front(config: Config, listening: socket.socket, line: socket.socket) 
         return
     judging.append(judge(config, trusted_set(config)))
     store = BlobStore(
-        keys.load(keys_path(config)), _objects(config), config.data / "spool", config.storage.inline_limit
+        keys.load(keys_path(config)),
+        _objects(config),
+        config.data / "spool",
+        config.storage.inline_limit,
+        _packs(config),
     )
     listener = Listener(_peers_server(config, judging[0], desk, store), listening)
     await listener.start()
@@ -367,6 +386,7 @@ def _operator_jobs(
 
     async def sweep_objects() -> None:
         await stores.database.read_async(stores.blobs.sweep)
+        await stores.database.read_async(stores.blobs.drop_dead_packs)
 
     return [
         Job("refresh trust", trust.refresh, refresh),

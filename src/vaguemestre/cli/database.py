@@ -45,11 +45,9 @@ def backup(config: ConfigFile, target: Annotated[Path, typer.Argument(metavar="D
     with refusals(as_json):
         loaded = load(config)
         key = keys.load(composition.keys_path(loaded)).database
-        objects = _local_objects(loaded)
-        count = backups.save(composition.database_path(loaded), key, objects, target, _counted)
-    show(
-        as_json, {"ok": True, "objects": count}, [f"Sauvegarde faite / Backed up: {target} (+{count} objets / objects)"]
-    )
+        folders = _local_folders(loaded)
+        count = backups.save(composition.database_path(loaded), key, folders, target, _counted)
+    show(as_json, {"ok": True, "files": count}, [f"Sauvegarde faite / Backed up: {target} (+{count} fichiers / files)"])
 
 
 @app.command()
@@ -60,27 +58,27 @@ def restore(
     with refusals(as_json):
         loaded = load(config)
         keys.load(composition.keys_path(loaded))
-        objects = _local_objects(loaded)
-        count = backups.restore(source, composition.database_path(loaded), objects, _counted)
+        folders = _local_folders(loaded)
+        count = backups.restore(source, composition.database_path(loaded), folders, _counted)
         with composition.open_stores(loaded):
             pass  # opens with these keys, at this version
     show(
         as_json,
-        {"ok": True, "objects": count},
-        [f"Sauvegarde restaurée / Restored: {source} (+{count} objets / objects)"],
+        {"ok": True, "files": count},
+        [f"Sauvegarde restaurée / Restored: {source} (+{count} fichiers / files)"],
     )
 
 
-def _local_objects(config: Config) -> Path:
+def _local_folders(config: Config) -> dict[str, Path]:
     folder = composition.objects_folder(config)
     if config.storage.database or folder is None:
         raise ConfigurationError(
             "This store is not embedded: back it up with PostgreSQL's and the object store's own tools.",
             "Cette base n'est pas embarquée : sauvegardez-la avec les outils de PostgreSQL et du magasin d'objets.",
         )
-    return folder
+    return {"objects": folder, "packs": composition.packs_folder(config)}
 
 
 def _counted(count: int) -> None:
     if count % 1000 == 0 and sys.stderr.isatty():
-        typer.echo(f"{count} objets / objects…", err=True)
+        typer.echo(f"{count} fichiers / files…", err=True)

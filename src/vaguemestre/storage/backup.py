@@ -1,14 +1,14 @@
-"""Back-up and restore of the embedded store: a consistent copy of the encrypted file, and the objects beside it.
+"""Back-up and restore of the embedded store: a consistent copy of the encrypted file, and the contents beside it.
 
 What it keeps true: a back-up is made while the operator runs and is one moment of it: the rows are copied in one read
-transaction, then the objects those rows name, which never change; it stays encrypted with the same keys, which are not in
+transaction, then the packs and objects those rows name, whose bytes never change; it stays encrypted with the same keys, which are not in
 it. Restore refuses to write over anything.
 PostgreSQL has its own tools (pg_dump, base back-ups): use them, and copy the objects after.
 """
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import sqlcipher3.dbapi2 as sqlcipher
@@ -16,29 +16,32 @@ import sqlcipher3.dbapi2 as sqlcipher
 from vaguemestre.errors import ConfigurationError, StorageFailure
 
 DATABASE = "vaguemestre.db"
-OBJECTS = "objects"
 
 
-def save(database: Path, key: bytes, objects: Path, target: Path, progress: Callable[[int], None]) -> int:
-    """Copy a store to the new folder `target`; `progress` hears of each object. Returns how many there were."""
+def save(database: Path, key: bytes, folders: Mapping[str, Path], target: Path, progress: Callable[[int], None]) -> int:
+    """Copy a store to the new folder `target`: its rows, then its `folders` by name. Returns how many files they had.
+
+    `progress` hears of each file.
+    """
     _refuse_existing(target)
     try:
         target.mkdir(parents=True, mode=0o700)
         _copy_rows(database, key, target / DATABASE)
-        return _copy_objects(objects, target / OBJECTS, progress)
+        return _copy_folders({path: target / name for name, path in folders.items()}, progress)
     except (OSError, sqlcipher.DatabaseError) as error:
         raise _failure(error) from error
 
 
-def restore(source: Path, database: Path, objects: Path, progress: Callable[[int], None]) -> int:
-    """Put a back-up in place of a store that is not there any more. Returns how many objects it had."""
+def restore(source: Path, database: Path, folders: Mapping[str, Path], progress: Callable[[int], None]) -> int:
+    """Put a back-up in place of a store that is not there any more. Returns how many files its folders had."""
     if not (source / DATABASE).exists():
         raise ConfigurationError(f"{source} is no back-up.", f"{source} n'est pas une sauvegarde.")
     _refuse_existing(database)
-    if objects.exists() and any(objects.iterdir()):
-        _refuse_existing(objects)
+    for folder in folders.values():
+        if folder.exists() and any(folder.iterdir()):
+            _refuse_existing(folder)
     try:
-        count = _copy_objects(source / OBJECTS, objects, progress)
+        count = _copy_folders({source / name: path for name, path in folders.items()}, progress)
         database.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         partial = database.with_suffix(".partial")
         _copy_file(source / DATABASE, partial)
@@ -68,16 +71,19 @@ def _copy_rows(database: Path, key: bytes, target: Path) -> None:
     _sync(target)
 
 
-def _copy_objects(source: Path, target: Path, progress: Callable[[int], None]) -> int:
+def _copy_folders(pairs: Mapping[Path, Path], progress: Callable[[int], None]) -> int:
     count = 0
-    target.mkdir(parents=True, exist_ok=True, mode=0o700)
-    for path in sorted(source.glob("??/*")):
-        folder = target / path.parent.name
-        folder.mkdir(exist_ok=True, mode=0o700)
-        _copy_file(path, folder / path.name)
-        count += 1
-        progress(count)
-    _sync(target)
+    for source, target in pairs.items():
+        target.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for path in sorted(source.rglob("*")):
+            if path.is_dir():
+                continue
+            copy = target / path.relative_to(source)
+            copy.parent.mkdir(exist_ok=True, mode=0o700)
+            _copy_file(path, copy)
+            count += 1
+            progress(count)
+        _sync(target)
     return count
 
 

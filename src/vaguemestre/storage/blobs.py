@@ -12,12 +12,13 @@ import hashlib
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import sqlalchemy as sa
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from vaguemestre import ids
 from vaguemestre.errors import StorageFailure
@@ -26,6 +27,7 @@ from vaguemestre.storage.bulk import BulkInsert
 from vaguemestre.storage.database import Identifier, metadata
 from vaguemestre.storage.keys import Keyring
 from vaguemestre.storage.objects import ObjectStore
+from vaguemestre.storage.packs import PackStore
 
 blobs = sa.Table(
     "blobs",
@@ -35,16 +37,21 @@ blobs = sa.Table(
     sa.Column("digest", sa.LargeBinary(32), nullable=False),
     sa.Column("key_number", sa.Integer, nullable=False),
     sa.Column("wrapped_key", sa.LargeBinary, nullable=False),
-    sa.Column("content", sa.LargeBinary, nullable=True),  # null: in the object store, under the identifier
+    # Sealed content: here; or, where this is null, in a pack; or, where that is null too, in the object store.
+    sa.Column("content", sa.LargeBinary, nullable=True),
+    sa.Column("pack", sa.BigInteger, nullable=True),
+    sa.Column("place", sa.BigInteger, nullable=True),
+    sa.Index("ix_blobs_pack", "pack"),
 )
 
-_INSERT = BulkInsert(blobs, "id", "size", "digest", "key_number", "wrapped_key", "content")
+_INSERT = BulkInsert(blobs, "id", "size", "digest", "key_number", "wrapped_key", "content", "pack", "place")
+_ROW_LIMIT = 1024  # sealed content up to this costs less in its row than a place in a pack
 _OBJECT_MAY_BE_UNROWED_S = 86_400  # no delivery takes a day from spool to commit
 
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """A blob ready to be inserted: its content is in `content`, or already durable in the object store."""
+    """A blob ready to be inserted: its content is in `content`, or in a pack, or already durable in the object store."""
 
     id: int
     size: int
@@ -52,21 +59,31 @@ class Sealed:
     key_number: int
     wrapped_key: bytes
     content: bytes | None
+    pack: int | None = None
+    place: int | None = None
 
 
 class BlobStore:
     """Makes and opens blobs of one operator."""
 
-    def __init__(self, ring: Keyring, objects: ObjectStore, spool: Path, inline_limit: int = 262_144) -> None:
+    def __init__(
+        self,
+        ring: Keyring,
+        objects: ObjectStore,
+        spool: Path,
+        inline_limit: int = 262_144,
+        packs: PackStore | None = None,
+    ) -> None:
         self._ring = ring
         self._objects = objects
         self._spool = spool
+        self._packs = packs
         self.inline_limit = inline_limit
         spool.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def writer(self) -> "BlobWriter":
         """A writer for one new blob."""
-        return BlobWriter(self._ring, self._objects, self._spool, self.inline_limit)
+        return BlobWriter(self._ring, self._objects, self._spool, self.inline_limit, self._packs)
 
     def seal(self, content: bytes) -> Sealed:
         """Seal content that is already in memory."""
@@ -80,7 +97,23 @@ class BlobStore:
         if row is None:
             raise sealing.UnsealingFailure
         aead = sealing.unwrap(self._ring, row.key_number, row.wrapped_key, _binding(row.id, row.digest, row.size))
-        return BlobReader(aead, row.size, row.content, self._objects, _object_name(row.id))
+        return BlobReader(aead, row.size, self._fetch(row))
+
+    def insert(self, connection: sa.Connection, new: Sequence[Sealed]) -> None:
+        """Write the rows of sealed blobs; their content becomes part of the store with the commit."""
+        insert(connection, new, self._packs)
+
+    def _fetch(self, row: Any) -> Callable[[int, int], bytes]:
+        """How to read octets [start, end) of a row's sealed content."""
+        content, pack, place, name = row.content, row.pack, row.place, _object_name(row.id)
+        if content is not None:
+            return lambda start, end: content[start:end]
+        packs = self._packs
+        if pack is None:
+            return lambda start, end: self._objects.get_range(name, start, end)
+        if packs is None:
+            raise sealing.UnsealingFailure
+        return lambda start, end: packs.read(pack, place + start, end - start)
 
     def clear_spool(self) -> None:
         """Delete what a killed process left half received; nobody was told it was accepted."""
@@ -102,12 +135,21 @@ class BlobStore:
                 gone += 1
         return gone
 
+    def drop_dead_packs(self, connection: sa.Connection) -> int:
+        """Delete the packs nothing lives in; returns how many."""
+        if self._packs is None:
+            return 0
+        living = connection.execute(sa.select(blobs.c.pack).where(blobs.c.pack.is_not(None)).distinct()).scalars()
+        return self._packs.drop_dead(set(living))
+
     def delete(self, connection: sa.Connection, blob_ids: Sequence[int]) -> list[str]:
         """Delete rows, and so keys: what remains of the content is unreadable. Returns objects to `discard` once durable."""
         names = []
         for blob_id in blob_ids:
             row = connection.execute(
-                sa.delete(blobs).where(blobs.c.id == blob_id).returning(blobs.c.content.is_(None))
+                sa.delete(blobs)
+                .where(blobs.c.id == blob_id)
+                .returning(blobs.c.content.is_(None) & blobs.c.pack.is_(None))
             ).one_or_none()
             if row is not None and row[0]:
                 names.append(_object_name(blob_id))
@@ -122,13 +164,16 @@ class BlobStore:
 class BlobWriter:
     """One blob being written. `write` then `finish`, or `abandon`. Not for two threads at once."""
 
-    def __init__(self, ring: Keyring, objects: ObjectStore, spool: Path, inline_limit: int) -> None:
+    def __init__(
+        self, ring: Keyring, objects: ObjectStore, spool: Path, inline_limit: int, packs: PackStore | None
+    ) -> None:
         self.id = ids.next_id()
         self.size = 0
         self._ring = ring
         self._objects = objects
         self._spool = spool
         self._inline_limit = inline_limit
+        self._packs = packs
         self._sealer = sealing.Sealer()
         self._digest = hashlib.sha256()
         self._sealed: list[bytes] = []
@@ -153,21 +198,24 @@ class BlobWriter:
             self._keep(sealed)
 
     def finish(self) -> Sealed:
-        """Seal the end; when it returns the content is durable or in the value. Raises StorageFailure."""
+        """Seal the end; when it returns the content is in the value, in a pack, or durable. Raises StorageFailure."""
         self._keep(self._sealer.finish())
         digest = self._digest.digest()
         number, wrapped = sealing.wrap(self._ring, self._sealer.key, _binding(self.id, digest, self.size))
-        content = None
-        if self._file is None:
-            content = b"".join(self._sealed)
-        else:
+        content, pack, place = None, None, None
+        if self._file is not None:
             path = Path(self._file.name)
             self._file.close()
             try:
                 self._objects.put(_object_name(self.id), path)
             finally:
                 path.unlink(missing_ok=True)
-        return Sealed(self.id, self.size, digest, number, wrapped, content)
+        else:
+            content = b"".join(self._sealed)
+            if self._packs is not None and len(content) > _ROW_LIMIT:
+                pack, place = self._packs.append(content)
+                content = None
+        return Sealed(self.id, self.size, digest, number, wrapped, content, pack, place)
 
     def abandon(self) -> None:
         """Forget what was written. Harmless after `finish`."""
@@ -200,12 +248,10 @@ class BlobWriter:
 class BlobReader:
     """An open blob. `size` is its content's, in octets."""
 
-    def __init__(self, aead: Any, size: int, content: bytes | None, objects: ObjectStore, name: str) -> None:
+    def __init__(self, aead: AESGCM, size: int, fetch: Callable[[int, int], bytes]) -> None:
         self.size = size
         self._aead = aead
-        self._content = content
-        self._objects = objects
-        self._name = name
+        self._fetch = fetch
 
     def read(self) -> bytes:
         """The whole content."""
@@ -232,15 +278,18 @@ class BlobReader:
         step = sealing.CHUNK + sealing.TAG
         start = number * step
         end = min(start + step, sealing.sealed_size(self.size))
-        sealed = (
-            self._content[start:end] if self._content is not None else self._objects.get_range(self._name, start, end)
-        )
+        sealed = self._fetch(start, end)
         return sealing.open_chunk(self._aead, number, number == sealing.chunk_count(self.size) - 1, sealed)
 
 
-def insert(connection: sa.Connection, new: Sequence[Sealed]) -> None:
-    """Write the rows of sealed blobs; their content becomes part of the store with the commit."""
-    rows = [(each.id, each.size, each.digest, each.key_number, each.wrapped_key, each.content) for each in new]
+def insert(connection: sa.Connection, new: Sequence[Sealed], packs: PackStore | None = None) -> None:
+    """Write the rows of sealed blobs, once the packs that hold their content are on disk."""
+    if packs is not None:
+        packs.flush({each.pack for each in new if each.pack is not None})
+    rows = [
+        (each.id, each.size, each.digest, each.key_number, each.wrapped_key, each.content, each.pack, each.place)
+        for each in new
+    ]
     _INSERT.run(connection, rows)
 
 

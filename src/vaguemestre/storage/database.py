@@ -17,7 +17,6 @@ A crash before the commit loses only what nobody was told of; after it, only the
 
 import asyncio
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -50,9 +49,7 @@ Identifier = sa.BigInteger().with_variant(sa.INTEGER(), "sqlite")
 _BATCH = 256  # more would not share the commit better, and would make the first wait for the last
 _BUSY_SECONDS = 10
 _PAGE_OCTETS = 8192
-import os
 
-_REST_S = float(os.environ.get("REST", "0.004"))
 _SQLITE_OF_ONE_STATEMENT = {1, 18, 19, 20, 25}  # ERROR, TOOBIG, CONSTRAINT, MISMATCH, RANGE: the transaction goes on
 _log = log.get("storage.database")
 
@@ -67,7 +64,6 @@ class Database:
         self._waiting: deque[_Write] = deque()
         self._wake = threading.Condition()
         self._closing = False
-        self._rested_until = 0.0
         self._closed = False
         self._writer = threading.Thread(target=self._write_until_closed, name="writer", daemon=True)
         self._writer.start()
@@ -139,8 +135,6 @@ class Database:
                     self._wake.wait()
                 if not self._waiting:
                     return
-            time.sleep(max(0.0, self._rested_until - time.monotonic()))
-            with self._wake:
                 batch = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
             try:
                 self._commit(batch)
@@ -150,7 +144,6 @@ class Database:
                     write.result, write.error = None, failure
                 _log.error("commit failed", error=type(error).__name__, writes=len(batch))
             _tell(batch)
-            self._rested_until = time.monotonic() + _REST_S
 
     def _commit(self, batch: list["_Write"]) -> None:
         if _alike(batch) and self._commit_alike(batch):

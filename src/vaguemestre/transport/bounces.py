@@ -21,7 +21,6 @@ from vaguemestre.evidence.entries import Entry, Event
 from vaguemestre.mailstore import accounts, messages
 from vaguemestre.mailstore.model import AccountState, NewMessage
 from vaguemestre.protocols.smtp.commands import encode_xtext
-from vaguemestre.storage import blobs
 from vaguemestre.storage.blobs import BlobStore
 from vaguemestre.transport import queue
 from vaguemestre.transport.envelope import Envelope, Recipient, domain_of
@@ -124,14 +123,14 @@ class Notifier:
             if destination is None or destination.state is AccountState.CLOSED:
                 return  # the author is gone: what happened stands in the journal
             noted = summary(notification[: split_head(notification)])
-            blobs.insert(connection, [sealed])
+            self._blobs.insert(connection, [sealed])
             place = NewMessage(
                 destination.account_id, destination.inbox_id, sealed.id, sealed.size, clock.to_ms(now), noted
             )
             messages.append(connection, [place])
         else:
             way = Envelope("", (Recipient(author),), utf8=not author.isascii(), eight_bit=not notification.isascii())
-            blobs.insert(connection, [sealed])
+            self._blobs.insert(connection, [sealed])
             give_up = int(self._policy.give_up_after * 1000)
             queue.enqueue(connection, sealed.id, sealed.size, way, clock.to_ms(now), give_up)
         journal.append(connection, [Entry(Event.NOTIFICATION, ids.to_text(sealed.id), facts, {"to": author})])

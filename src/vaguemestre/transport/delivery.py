@@ -12,7 +12,7 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import sqlalchemy as sa
 from OpenSSL import SSL
@@ -24,13 +24,17 @@ from vaguemestre.evidence.entries import Entry, Event
 from vaguemestre.mailstore import messages
 from vaguemestre.protocols.smtp.addresses import Address, AddressError
 from vaguemestre.protocols.smtp.client_events import (
+    ConnectionCut,
     ContentTooLarge,
     FeatureNotOffered,
     Outcome,
+    TlsNotOffered,
     Transaction,
     UnsafeParameter,
 )
 from vaguemestre.protocols.smtp.commands import encode_xtext
+from vaguemestre.protocols.smtp.content_out import BareLineEnding
+from vaguemestre.protocols.tls import TlsError
 from vaguemestre.storage.blobs import BlobReader, BlobStore
 from vaguemestre.storage.database import Database
 from vaguemestre.transport import queue
@@ -44,12 +48,14 @@ from vaguemestre.trust.judge import Judge
 _POLL_S = 1.0  # another process, such as `vaguemestre send`, may queue without waking us
 _IDLE_S = 30.0
 _PAGE = 500
+_CLOSING = 421
 _log = log.get("transport.delivery")
 
 
 @dataclass(frozen=True, slots=True)
 class Fate:
-    """What an attempt decided for a recipient. `status` is an enhanced code (RFC 3463), `diagnostic` the peer's words."""
+    """What an attempt decided for a recipient. `status` is an enhanced code (RFC 3463), `diagnostic` the peer's words;
+    `en` and `fr` say why where the status does not say it all."""
 
     event: Event
     status: str
@@ -98,6 +104,7 @@ class Delivery:
         self._trying: dict[int, asyncio.Task[None]] = {}
         self._by_domain: defaultdict[str, int] = defaultdict(int)
         self._idle: defaultdict[Host, list[tuple[float, Line]]] = defaultdict(list)
+        self._leaving: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self._stopping = False
 
@@ -113,7 +120,9 @@ class Delivery:
                 await self._start_due()
             except StorageFailure as error:
                 _log.error("the queue cannot be read", error=error.en)
-            await self._drop_idle()
+            except Exception as error:  # a defect must not stop the queue for good
+                _log.error("the queue failed", error=type(error).__name__, exc_info=True)
+            self._drop_idle()
             try:
                 await asyncio.wait_for(self._wake.wait(), _POLL_S)
             except TimeoutError:
@@ -133,6 +142,9 @@ class Delivery:
             for _, line in lines:
                 line.abort()
         self._idle.clear()
+        for leaving in self._leaving:
+            leaving.cancel()
+        await asyncio.gather(*self._leaving, return_exceptions=True)
 
     async def _start_due(self) -> None:
         free = self._concurrency.total - len(self._trying)
@@ -181,11 +193,15 @@ class Delivery:
                 return Fate(event, status, listed.en, listed.fr, facts={"rule": listed.rule})
             content = await self._database.read_async(self._blobs.open, row.blob_id)
             return _fate(await self._relay(row, content))
-        except (UnroutableError, FeatureNotOffered, ContentTooLarge, UnsafeParameter, AddressError) as error:
-            return Fate(Event.BOUNCE, _PERMANENT.get(type(error), "5.5.0"), error.en, error.fr)
+        except _FINAL as error:
+            return Fate(Event.BOUNCE, _PERMANENT[type(error)], error.en, error.fr)
         except PeerRefusedError as error:
-            self._journal_refusal(row, error)
-            return Fate(Event.DEFERRAL, "4.7.5", error.en, error.fr, facts={"rule": error.decided.rule}, tell_now=True)
+            rule = error.decided.rule
+            self._journal_refusal(row, rule, error.decided.evidence.facts())
+            return Fate(Event.DEFERRAL, "4.7.5", error.en, error.fr, facts={"rule": rule}, tell_now=True)
+        except TlsNotOffered as error:
+            self._journal_refusal(row, "no-tls", {"domain": row.domain})
+            return Fate(Event.DEFERRAL, "4.7.4", error.en, error.fr, facts={"rule": "no-tls"}, tell_now=True)
         except TurnedAwayFailure as error:
             diagnostic = f"{error.reply.code} {error.reply.text}"
             return Fate(Event.DEFERRAL, "4.3.2", error.en, error.fr, diagnostic)
@@ -199,7 +215,7 @@ class Delivery:
         for host in await self._router.hosts(row.domain):
             try:
                 return await self._relay_to(host, transaction, content)
-            except (FeatureNotOffered, ContentTooLarge, UnsafeParameter, StorageFailure):
+            except (FeatureNotOffered, ContentTooLarge, UnsafeParameter, BareLineEnding, StorageFailure):
                 raise
             except VaguemestreError as error:
                 failure = error
@@ -215,14 +231,17 @@ class Delivery:
         except PeerRefusedError:
             await line.close()
             raise
-        except UnreachableFailure:
+        except (UnreachableFailure, TurnedAwayFailure, ConnectionCut, TlsError):
             line.abort()
-            if not reused:
+            if not reused or line.content_left:
                 raise
             return await self._relay_to(host, transaction, content)  # it had closed the line while idle
         except BaseException:
             line.abort()
             raise
+        if reused and not line.content_left and relayed.outcome.reply.code == _CLOSING:
+            line.abort()
+            return await self._relay_to(host, transaction, content)  # it was about to
         if line.usable and not self._stopping:
             self._idle[host].append((time.monotonic(), line))
         else:
@@ -238,7 +257,7 @@ class Delivery:
             line.abort()
         return None
 
-    async def _drop_idle(self) -> None:
+    def _drop_idle(self) -> None:
         old = time.monotonic() - _IDLE_S
         for host, lines in list(self._idle.items()):
             kept = [(since, line) for since, line in lines if since > old]
@@ -247,11 +266,13 @@ class Delivery:
             if not kept:
                 del self._idle[host]
             for line in dropped:
-                await line.close()
+                leaving = asyncio.create_task(line.close())  # a peer slow to say good-bye holds up nobody
+                self._leaving.add(leaving)
+                leaving.add_done_callback(self._leaving.discard)
 
-    def _journal_refusal(self, row: Queued, error: PeerRefusedError) -> None:
-        facts = {"rule": error.decided.rule, **error.decided.evidence.facts(), "direction": "out"}
-        self._record(f"{row.domain} {error.decided.rule}", Entry(Event.PEER_REFUSAL, ids.to_text(row.blob_id), facts))
+    def _journal_refusal(self, row: Queued, rule: str, evidence: dict[str, str]) -> None:
+        facts = {"rule": rule, **evidence, "direction": "out"}
+        self._record(f"{row.domain} {rule}", Entry(Event.PEER_REFUSAL, ids.to_text(row.blob_id), facts))
 
     def _conclude(self, connection: sa.Connection, row: Queued, fate: Fate) -> None:
         """Write an attempt's outcome. The row may be gone (cancelled by hand): then only a relay is journalled."""
@@ -289,7 +310,9 @@ _PERMANENT: dict[type[VaguemestreError], str] = {
     ContentTooLarge: "5.3.4",
     UnsafeParameter: "5.5.4",
     AddressError: "5.1.3",
+    BareLineEnding: "5.6.0",
 }
+_FINAL: tuple[type[VaguemestreError], ...] = tuple(_PERMANENT)
 _TEMPORARY: dict[type[VaguemestreError], str] = {
     UnreachableFailure: "4.4.1",
     RoutingFailure: "4.4.3",
@@ -325,12 +348,13 @@ def _fate(relayed: Relayed) -> Fate:
         return Fate(Event.RELAY, "2.0.0", en, fr, outcome.diagnostic, facts, dsn_passed_on=relayed.dsn)
     event = Event.BOUNCE if outcome.reply.permanent else Event.DEFERRAL
     status = outcome.reply.enhanced or ("5.0.0" if outcome.reply.permanent else "4.0.0")
-    en = f"The recipient's server answered: {outcome.reply.text}"
-    fr = f"Le serveur du destinataire a répondu : {outcome.reply.text}"
-    return Fate(event, status, en, fr, outcome.diagnostic, facts)
+    # The notification says in its own words what the status means, and quotes the answer.
+    return Fate(event, status, "", "", outcome.diagnostic, facts)
 
 
 def _expired(fate: Fate) -> Fate:
+    if not fate.en:
+        return replace(fate, event=Event.BOUNCE, status="5.4.7")
     en = f"All attempts failed and no more will be made. The last one: {fate.en}"
     fr = f"Tous les essais ont échoué, il n'y en aura pas d'autre. Le dernier : {fate.fr}"
     return Fate(Event.BOUNCE, "5.4.7", en, fr, fate.diagnostic, fate.facts)

@@ -21,7 +21,7 @@ from vaguemestre.evidence.entries import Entry, Event
 from vaguemestre.evidence.recorder import Recorder
 from vaguemestre.mailstore import accounts, messages
 from vaguemestre.mailstore.model import Destination, NewMessage
-from vaguemestre.storage import blobs
+from vaguemestre.storage.blobs import BlobStore
 from vaguemestre.storage.bulk import BulkInsert, BulkSelect
 from vaguemestre.storage.database import Database
 from vaguemestre.transport.bounces import Notifier
@@ -36,8 +36,9 @@ _REMEMBER = BulkInsert(receptions, "fingerprint", "blob_id", "received_at")
 class Reception:
     """The desk of the process that writes."""
 
-    def __init__(self, database: Database, notifier: Notifier) -> None:
+    def __init__(self, database: Database, store: BlobStore, notifier: Notifier) -> None:
         self._database = database
+        self._blobs = store
         self._notifier = notifier
         self._recorder = Recorder(database)
 
@@ -87,7 +88,7 @@ class Reception:
             outcomes.append(Accepted(subject, False))
         if fresh:
             _REMEMBER.run(connection, rows)
-            blobs.insert(connection, fresh)
+            self._blobs.insert(connection, fresh)
             messages.append(connection, new)
         journal.append(connection, entries)
         for arrival, outcome in zip(arrivals, outcomes, strict=True):

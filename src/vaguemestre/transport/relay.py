@@ -91,6 +91,8 @@ class Line:
         self._machine = ClientConnection(hostname)
         self._tls: TlsConnection | None = None
         self._chain: tuple[bytes, ...] = ()
+        self._reading: asyncio.Task[bytes] | None = None
+        self.content_left = False  # whether content of the last message went out, so that the peer may have it
 
     @classmethod
     async def open(cls, host: Host, hostname: str, tls: SSL.Context) -> "Line":
@@ -115,6 +117,7 @@ class Line:
     async def relay(self, judge: Judge, transaction: Transaction, content: Iterator[bytes]) -> Relayed:
         """Pass one message. Raises PeerRefusedError before anything is sent, or the failures above, never half a yes."""
         decided = await self._judge(judge, transaction.forward_path.domain)
+        self.content_left = False
         self._machine.begin(transaction)
         event = await self._event(_REPLY_S)
         if isinstance(event, ContentWanted):
@@ -142,6 +145,8 @@ class Line:
 
     def abort(self) -> None:
         """Leave at once."""
+        if self._reading is not None:
+            self._reading.cancel()
         self._writer.transport.abort()
 
     async def _secure(self, tls: SSL.Context) -> None:
@@ -174,14 +179,31 @@ class Line:
         return decided
 
     async def _send_content(self, content: Iterator[bytes]) -> Event:
-        machine = self._machine
+        """Send it all and take the answer; or stop where the server refuses early, or hangs up with a word."""
+        machine, self.content_left = self._machine, True
         while (chunk := await asyncio.to_thread(next, content, None)) is not None:
-            await self._send(machine.content(chunk))
-            event = machine.next_event()
+            outgoing = machine.content(chunk)
+            try:
+                await self._send(outgoing)
+            except UnreachableFailure:
+                if (event := self._overheard()) is None:
+                    raise
+            else:
+                event = self._overheard()
             if event is not None:
                 return event
         await self._send(machine.end_content())
         return await self._event(_CONTENT_REPLY_S)
+
+    def _overheard(self) -> Event | None:
+        """What the server says while we send, without waiting for it."""
+        if self._reading is None:
+            self._reading = asyncio.create_task(self._reader.read(_READ))
+        elif self._reading.done():
+            reading, self._reading = self._reading, None
+            if not reading.cancelled() and reading.exception() is None:
+                self._take(reading.result())
+        return self._machine.next_event()
 
     async def _expect(self, kind: type[Event]) -> None:
         event = await self._event(_REPLY_S)
@@ -192,18 +214,21 @@ class Line:
     async def _event(self, limit: float) -> Event:
         await self._send(self._machine.data_to_send())
         while (event := self._machine.next_event()) is None:
-            data = await self._read(limit)
-            if self._tls is not None and data:
-                data = self._tls.receive(data)
-                await self._write(self._tls.pending())
-                if not data and not self._tls.closed:
-                    continue
-            self._machine.receive_data(data)
+            self._take(await self._read(limit))
             event = self._machine.next_event()
             await self._send(self._machine.data_to_send())
             if event is not None:
                 return event
         return event
+
+    def _take(self, data: bytes) -> None:
+        """Give the machine what the server said; nothing means that it closed the line."""
+        if self._tls is not None and data:
+            data = self._tls.receive(data)
+            self._writer.write(self._tls.pending())
+            if not data and not self._tls.closed:
+                return
+        self._machine.receive_data(data)
 
     async def _send(self, data: bytes) -> None:
         if data:
@@ -215,7 +240,8 @@ class Line:
             await self._within(self._writer.drain(), _REPLY_S)
 
     async def _read(self, limit: float) -> bytes:
-        return await self._within(self._reader.read(_READ), limit)
+        reading, self._reading = self._reading, None
+        return await self._within(reading or self._reader.read(_READ), limit)
 
     async def _within(self, wanted: Awaitable[Result], limit: float) -> Result:
         try:

@@ -30,7 +30,6 @@ from vaguemestre.mailstore.model import (
     UnknownAccountError,
 )
 from vaguemestre.protocols.smtp.addresses import Address
-from vaguemestre.storage import blobs
 from vaguemestre.storage.blobs import BlobStore, Sealed
 from vaguemestre.storage.database import Database
 from vaguemestre.transport import queue
@@ -185,7 +184,7 @@ class Submission:
         keep_copy: bool,
     ) -> Submitted:
         now, subject, author = clock.now_ms(), ids.to_text(sealed.id), checked.author
-        blobs.insert(connection, [sealed])
+        self._blobs.insert(connection, [sealed])
         new = [
             NewMessage(to.account_id, to.inbox_id, sealed.id, sealed.size, now, noted)
             for to in {destination.account_id: destination for _, destination in checked.local}.values()

@@ -31,8 +31,11 @@ def upgrade() -> None:
         sa.Column("key_number", sa.Integer(), nullable=False),
         sa.Column("wrapped_key", sa.LargeBinary(), nullable=False),
         sa.Column("content", sa.LargeBinary(), nullable=True),
+        sa.Column("pack", sa.BigInteger(), nullable=True),
+        sa.Column("place", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_blobs")),
     )
+    op.create_index("ix_blobs_pack", "blobs", ["pack"], unique=False)
     op.create_table(
         "journal",
         sa.Column("seq", sa.BigInteger().with_variant(sa.INTEGER(), "sqlite"), autoincrement=False, nullable=False),

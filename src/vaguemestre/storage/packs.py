@@ -1,0 +1,145 @@
+"""Packs: sealed contents one after the other in large append-only files, made durable by one flush for all that wait.
+
+Why not rows: content is sealed already, and the encrypted database would encrypt it again, page by page, into its log and
+then into its file. Why not a file each: a flush each. Measured: docs/adr/0007-packs.md.
+
+What it keeps true: bytes once appended never change or move; they are on disk before the row that points to them is
+written, in the transaction that makes its message true. A crash, or a transaction that fails, leaves bytes nobody points
+to; deleting a row destroys its content's key, and leaves bytes nobody can read. `drop_dead` removes packs in which
+nothing lives any more.
+
+One process at a time appends to a pack, under a lock on the file that ends with the process; another may flush it.
+"""
+
+import fcntl
+import os
+import threading
+import time
+from collections.abc import Collection
+from contextlib import suppress
+from pathlib import Path
+
+from vaguemestre import ids
+from vaguemestre.errors import StorageFailure
+
+_FULL = 256 * 1024 * 1024
+_SUFFIX = ".pack"
+_MOST_OPEN = 16
+_QUIET_S = 86_400  # a pack written to more lately may hold content whose row was not seen yet
+
+
+class PackStore:
+    """The packs of one folder."""
+
+    def __init__(self, folder: Path, full: int = _FULL, quiet_s: float = _QUIET_S) -> None:
+        self._folder = folder
+        self._full = full
+        self._quiet_s = quiet_s
+        self._lock = threading.Lock()
+        self._pack = 0
+        self._file: int | None = None
+        self._end = 0
+        self._flushed: dict[int, int] = {}  # open files by pack, for `flush`; one thread writes, and flushes
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def append(self, content: bytes) -> tuple[int, int]:
+        """Write content at the end of a pack; returns the pack and the place. Durable after `flush`.
+
+        Raises StorageFailure.
+        """
+        with self._lock:
+            try:
+                file = self._open()
+                place, view = self._end, memoryview(content)
+                while view:  # a write may be partial when the disk fills up
+                    written = os.pwrite(file, view, self._end)
+                    view, self._end = view[written:], self._end + written
+            except OSError as error:
+                self._let_go()  # what its end holds is unknown: go on in another
+                raise _failure(error) from error
+            return self._pack, place
+
+    def flush(self, packs: Collection[int]) -> None:
+        """Force to disk what was appended to packs, by this process or another. Raises StorageFailure."""
+        try:
+            for pack in packs:
+                if pack not in self._flushed and len(self._flushed) >= _MOST_OPEN:
+                    os.close(self._flushed.pop(next(iter(self._flushed))))
+                if pack not in self._flushed:
+                    self._flushed[pack] = os.open(self._path(pack), os.O_RDONLY)
+                os.fdatasync(self._flushed[pack])
+        except OSError as error:
+            raise _failure(error) from error
+
+    def read(self, pack: int, start: int, length: int) -> bytes:
+        """Bytes of a pack. Raises StorageFailure."""
+        try:
+            with self._path(pack).open("rb", buffering=0) as file:
+                return os.pread(file.fileno(), length, start)
+        except OSError as error:
+            raise _failure(error) from error
+
+    def drop_dead(self, living: Collection[int]) -> int:
+        """Delete the packs that no row points to, but the ones in use lately; returns how many."""
+        dropped = 0
+        for path in self._folder.glob(f"*{_SUFFIX}"):
+            if ids.from_text(path.stem) in living:
+                continue
+            with suppress(OSError), path.open("rb") as file:
+                if time.time() - path.stat().st_mtime < self._quiet_s:
+                    continue
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink()
+                dropped += 1
+        return dropped
+
+    def close(self) -> None:
+        """Let another process append to the pack."""
+        with self._lock:
+            self._let_go()
+            while self._flushed:
+                os.close(self._flushed.popitem()[1])
+
+    def _open(self) -> int:
+        """The file to append to: the one at hand, one that nobody holds and is not full, or a new one."""
+        if self._file is not None and self._end < self._full:
+            return self._file
+        self._let_go()
+        for path in sorted(self._folder.glob(f"*{_SUFFIX}"), reverse=True):
+            if path.stat().st_size < self._full and self._take(path):
+                break
+        else:
+            path = self._path(ids.next_id())
+            path.touch(0o600)
+            self._take(path)
+            folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+        assert self._file is not None  # noqa: S101 - taken above
+        return self._file
+
+    def _take(self, path: Path) -> bool:
+        file = os.open(path, os.O_RDWR)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(file)
+            return False
+        self._pack, self._file, self._end = ids.from_text(path.stem), file, os.fstat(file).st_size
+        return True
+
+    def _let_go(self) -> None:
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+    def _path(self, pack: int) -> Path:
+        return self._folder / f"{ids.to_text(pack)}{_SUFFIX}"
+
+
+def _failure(error: OSError) -> StorageFailure:
+    return StorageFailure(
+        f"The packs of messages failed: {error.strerror}.", f"Les fichiers de messages ont échoué : {error.strerror}."
+    )
