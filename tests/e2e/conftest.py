@@ -11,7 +11,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from simulators.operators import Operator
 from simulators.space import NORTH, SOUTH, Place, TrustSpace
-
 from vaguemestre.transport import delivery
 
 OperatorFactory = Callable[..., Operator]

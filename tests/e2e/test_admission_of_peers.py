@@ -6,6 +6,7 @@ Spec trust-space §1 "ANS probe domains".
 from collections.abc import Callable
 
 import pytest
+
 from simulators.caller import Caller, letter
 from simulators.operators import Operator
 from simulators.patience import until
@@ -17,7 +18,13 @@ Choose = Callable[[TrustSpace], Identity | None]
 PROBES: list[tuple[str, Choose, str, str, str]] = [
     ("expired", lambda space: space.expired, "certificate-expired", "a expire le", "expired on"),
     ("revoked", lambda space: space.revoked, "certificate-revoked", "a ete revoque", "was revoked"),
-    ("not of IGC", lambda space: space.foreign(NORTH.dn), "unknown-authority", "aucune autorite", "no trusted authority"),
+    (
+        "not of IGC",
+        lambda space: space.foreign(NORTH.dn),
+        "unknown-authority",
+        "aucune autorite",
+        "no trusted authority",
+    ),
     (
         "not listed",
         lambda space: space.issue("CN=mail.inconnu.fr,OU=1000000009,O=INCONNU,ST=Nord (59),C=FR"),

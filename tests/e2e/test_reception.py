@@ -4,11 +4,11 @@ import re
 from email import message_from_bytes, policy
 
 import pytest
+
 from simulators.caller import Caller, letter
 from simulators.operators import Operator
 from simulators.patience import until
 from simulators.space import NORTH, SOUTH, TrustSpace
-
 from vaguemestre.mailstore import accounts
 from vaguemestre.mailstore.model import AccountState
 
@@ -73,7 +73,10 @@ def test_a_full_mailbox_is_refused_for_now_by_the_size_announced(space: TrustSpa
         assert "boite du destinataire est pleine" in answer.text
         caller.say("RSET")
         # What fits is taken; the message that crosses the limit is the last.
-        assert caller.send(AUTHOR, [full], letter(AUTHOR, full, text="x" * 900 + "\n" + "y" * 900), "SIZE=9000").code == 250
+        assert (
+            caller.send(AUTHOR, [full], letter(AUTHOR, full, text="x" * 900 + "\n" + "y" * 900), "SIZE=9000").code
+            == 250
+        )
         for number in range(6):
             caller.envelope(AUTHOR)
             answer = caller.say(f"RCPT TO:<{full}>")

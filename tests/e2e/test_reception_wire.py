@@ -4,6 +4,7 @@ import random
 import ssl
 
 import pytest
+
 from simulators.caller import Caller, letter
 from simulators.operators import Operator
 from simulators.patience import until
@@ -29,7 +30,9 @@ def test_a_pipelined_transaction_is_answered_in_order(space: TrustSpace, south: 
 def test_no_other_end_of_data_than_crlf_dot_crlf_is_believed(space: TrustSpace, south: Operator, end: bytes) -> None:
     """SMTP smuggling: what follows a false end is content, so it never becomes a message of its own."""
     to = SOUTH.address("karim")
-    smuggled = f"MAIL FROM:<{AUTHOR}>\r\nRCPT TO:<{to}>\r\nDATA\r\n".encode() + letter(AUTHOR, to, "Passager clandestin")
+    smuggled = f"MAIL FROM:<{AUTHOR}>\r\nRCPT TO:<{to}>\r\nDATA\r\n".encode() + letter(
+        AUTHOR, to, "Passager clandestin"
+    )
     with Caller.secured(south.port, space.identity(NORTH)) as caller:
         caller.envelope(AUTHOR, to)
         caller.say("DATA")
@@ -156,7 +159,10 @@ def test_garbage_instead_of_a_handshake_ends_the_connection(south: Operator) -> 
 
 def test_a_peer_that_goes_away_in_mid_message_leaves_nothing(space: TrustSpace, south: Operator) -> None:
     to = SOUTH.address("ines")
-    for content in (b"Subject: court\r\n\r\ncoup", b"Subject: long\r\n\r\n" + b"x" * 76 + b"\r\n" + (b"y" * 76 + b"\r\n") * 9000):
+    for content in (
+        b"Subject: court\r\n\r\ncoup",
+        b"Subject: long\r\n\r\n" + b"x" * 76 + b"\r\n" + (b"y" * 76 + b"\r\n") * 9000,
+    ):
         with Caller.secured(south.port, space.identity(NORTH)) as caller:
             caller.envelope(AUTHOR, to)
             caller.say("DATA")

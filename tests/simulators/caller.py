@@ -122,7 +122,10 @@ class Caller:
     def envelope(self, reverse_path: str, *recipients: str, options: str = "") -> list[Answer]:
         """MAIL and RCPT; their answers."""
         answers = [self.say(f"MAIL FROM:<{reverse_path}>{options and ' ' + options}")]
-        return [*answers, *(self.say(f"RCPT TO:<{each}>" if "<" not in each else f"RCPT TO:{each}") for each in recipients)]
+        return [
+            *answers,
+            *(self.say(f"RCPT TO:<{each}>" if "<" not in each else f"RCPT TO:{each}") for each in recipients),
+        ]
 
     def send(self, reverse_path: str, recipients: Iterable[str], content: bytes, options: str = "") -> Answer:
         """A whole transaction, every step of which must succeed before the content; the answer to that."""

@@ -21,10 +21,10 @@ from typing import Any
 import sqlalchemy as sa
 import structlog
 import uvloop
-from simulators.patience import DEADLINE_S, until
-from simulators.space import Place, TrustSpace
 from typer.testing import CliRunner, Result
 
+from simulators.patience import DEADLINE_S, until
+from simulators.space import Place, TrustSpace
 from vaguemestre import app as composition
 from vaguemestre import clock, config
 from vaguemestre.app import Stores
@@ -33,7 +33,7 @@ from vaguemestre.documents.compose import Attachment, compose
 from vaguemestre.evidence import journal
 from vaguemestre.evidence.journal import Recorded
 from vaguemestre.mailstore import accounts, mailboxes, messages
-from vaguemestre.mailstore.model import AccountKind, Listed
+from vaguemestre.mailstore.model import AccountKind, Listed, Role
 from vaguemestre.transport import queue
 from vaguemestre.transport.envelope import Envelope, Recipient
 from vaguemestre.transport.queue import Queued
@@ -124,19 +124,19 @@ class Operator:
         """Run a function that writes."""
         return self.stores.database.write(fn, *args)
 
-    def messages(self, person: str, mailbox: str = "INBOX") -> list[Listed]:
+    def messages(self, person: str, role: Role = Role.INBOX) -> list[Listed]:
         """What a mailbox of a person (local part) shows, newest first."""
-        found: list[Listed] = self.read(_messages, self.place.address(person), mailbox)
+        found: list[Listed] = self.read(_messages, self.place.address(person), role)
         return found
 
     def content(self, message: Listed) -> bytes:
         """The whole source of a message."""
         return bytes(self.read(self.stores.blobs.open, message.blob_id).read())
 
-    def only_message(self, person: str, mailbox: str = "INBOX") -> bytes:
+    def only_message(self, person: str, role: Role = Role.INBOX) -> bytes:
         """The source of the one message of a mailbox, awaited."""
-        until(lambda: self.messages(person, mailbox), f"a message for {person}")
-        (message,) = self.messages(person, mailbox)
+        until(lambda: self.messages(person, role), f"a message for {person}")
+        (message,) = self.messages(person, role)
         return self.content(message)
 
     def journal(self, event: str = "", rule: str = "") -> list[Recorded]:
@@ -289,9 +289,9 @@ class _Process:
         return _READY.search(said)
 
 
-def _messages(connection: sa.Connection, address: str, mailbox: str) -> list[Listed]:
+def _messages(connection: sa.Connection, address: str, role: Role) -> list[Listed]:
     account = accounts.get(connection, address)
-    return messages.listing(connection, mailboxes.named(connection, account.id, mailbox).id, limit=1000)
+    return messages.listing(connection, mailboxes.with_role(connection, account.id, role).id, limit=1000)
 
 
 def _journal(connection: sa.Connection) -> list[Recorded]:

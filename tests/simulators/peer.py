@@ -17,9 +17,9 @@ from enum import Enum, auto
 from typing import Self
 
 from OpenSSL import SSL
+
 from simulators.patience import DEADLINE_S, until
 from simulators.space import Identity
-
 from vaguemestre.protocols import tls
 from vaguemestre.protocols.smtp import events
 from vaguemestre.protocols.smtp.commands import Mail, Rcpt
@@ -52,7 +52,7 @@ class Gate:
     async def passed(self) -> None:
         """Wait until it is open."""
         self.waiting += 1
-        while not self._open.is_set():
+        while not self._open.is_set():  # noqa: ASYNC110 - set by another thread
             await asyncio.sleep(0.01)
         self.waiting -= 1
 
