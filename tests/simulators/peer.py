@@ -52,7 +52,7 @@ class Gate:
     async def passed(self) -> None:
         """Wait until it is open."""
         self.waiting += 1
-        while not self._open.is_set():  # noqa: ASYNC110 - set by another thread
+        while not self._open.is_set():  # noqa: ASYNC110 - another thread sets it
             await asyncio.sleep(0.01)
         self.waiting -= 1
 
