@@ -276,7 +276,8 @@ class Session(asyncio.Protocol):
         if self._out:
             data = b"".join(self._out)
             self._out.clear()
-            self._transport.write(self._tls.send(data) if self._tls is not None and self._tls.handshaken else data)
+            # Once the handshake has begun nothing goes in clear any more: `send` refuses before its end.
+            self._transport.write(data if self._tls is None else self._tls.send(data))
 
     def _wait(
         self, future: "asyncio.Future[Any]", then: Callable[[Any], None], failed: Callable[[Exception], None]
