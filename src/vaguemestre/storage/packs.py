@@ -9,13 +9,16 @@ to; deleting a row destroys its content's key, and leaves bytes nobody can read.
 nothing lives any more.
 
 One process at a time appends to a pack, under a lock on the file that ends with the process; another may flush it.
+A pack that could not be flushed is marked as broken beside it, for every process: the system may since take as written
+what is not, so nothing more is appended to it, nor acknowledged from it. What was flushed before is still read.
 """
 
+import errno
 import fcntl
 import os
 import threading
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -24,6 +27,7 @@ from vaguemestre.errors import StorageFailure
 
 _FULL = 256 * 1024 * 1024
 _SUFFIX = ".pack"
+_BROKEN = ".broken"
 _MOST_OPEN = 16
 _QUIET_S = 86_400  # a pack written to more lately may hold content whose row was not seen yet
 
@@ -67,7 +71,13 @@ class PackStore:
                     os.close(self._flushed.pop(next(iter(self._flushed))))
                 if pack not in self._flushed:
                     self._flushed[pack] = os.open(self._path(pack), os.O_RDONLY)
-                os.fdatasync(self._flushed[pack])
+                if self._mark(pack).exists():
+                    raise OSError(errno.EIO, os.strerror(errno.EIO))
+                try:
+                    os.fdatasync(self._flushed[pack])
+                except OSError:
+                    self._mark(pack).touch(0o600)
+                    raise
         except OSError as error:
             raise _failure(error) from error
 
@@ -82,14 +92,16 @@ class PackStore:
     def drop_dead(self, living: Collection[int]) -> int:
         """Delete the packs that no row points to, but the ones in use lately; returns how many."""
         dropped = 0
-        for path in self._folder.glob(f"*{_SUFFIX}"):
-            if ids.from_text(path.stem) in living:
+        for pack in self._packs():
+            path = self._path(pack)
+            if pack in living:
                 continue
             with suppress(OSError), path.open("rb") as file:
                 if time.time() - path.stat().st_mtime < self._quiet_s:
                     continue
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 path.unlink()
+                self._mark(pack).unlink(missing_ok=True)
                 dropped += 1
         return dropped
 
@@ -102,33 +114,46 @@ class PackStore:
 
     def _open(self) -> int:
         """The file to append to: the one at hand, one that nobody holds and is not full, or a new one."""
-        if self._file is not None and self._end < self._full:
+        if self._file is not None and self._end < self._full and not self._mark(self._pack).exists():
             return self._file
         self._let_go()
-        for path in sorted(self._folder.glob(f"*{_SUFFIX}"), reverse=True):
-            if path.stat().st_size < self._full and self._take(path):
+        for pack in sorted(self._packs(), reverse=True):
+            if self._take(pack):
                 break
-        else:
-            path = self._path(ids.next_id())
-            path.touch(0o600)
-            self._take(path)
+        while self._file is None:  # another process may take the new one first
+            pack = ids.next_id()
+            self._path(pack).touch(0o600)
+            self._take(pack)
             folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
             try:
                 os.fsync(folder)
             finally:
                 os.close(folder)
-        assert self._file is not None  # noqa: S101 - taken above
         return self._file
 
-    def _take(self, path: Path) -> bool:
-        file = os.open(path, os.O_RDWR)
+    def _take(self, pack: int) -> bool:
+        if self._mark(pack).exists():
+            return False
+        try:
+            file = os.open(self._path(pack), os.O_RDWR)
+        except FileNotFoundError:  # dropped since it was listed
+            return False
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            found = os.fstat(file)
         except OSError:
             os.close(file)
             return False
-        self._pack, self._file, self._end = ids.from_text(path.stem), file, os.fstat(file).st_size
+        if found.st_size >= self._full or not found.st_nlink:
+            os.close(file)
+            return False
+        self._pack, self._file, self._end = pack, file, found.st_size
         return True
+
+    def _packs(self) -> Iterator[int]:
+        for path in self._folder.glob(f"*{_SUFFIX}"):
+            with suppress(ValueError):  # somebody else's file
+                yield ids.from_text(path.stem)
 
     def _let_go(self) -> None:
         if self._file is not None:
@@ -137,6 +162,9 @@ class PackStore:
 
     def _path(self, pack: int) -> Path:
         return self._folder / f"{ids.to_text(pack)}{_SUFFIX}"
+
+    def _mark(self, pack: int) -> Path:
+        return self._folder / f"{ids.to_text(pack)}{_BROKEN}"
 
 
 def _failure(error: OSError) -> StorageFailure:
