@@ -90,11 +90,13 @@ def client_context(certificate_chain_pem_path: str | os.PathLike[str], key_path:
 class TlsConnection:
     """One side of one TLS connection. A client has something `pending` at once, its hello."""
 
-    __slots__ = ("_connection", "closed", "handshaken")
+    __slots__ = ("_connection", "_header", "_missing", "closed", "handshaken")
 
     def __init__(self, context: SSL.Context, *, server_name: str | None = None, server: bool = False) -> None:
         """The server's side if `server`, else the client's, which asks for `server_name` (SNI) when given."""
         self.handshaken = False
+        self._header = b""  # of a record whose header came in part
+        self._missing = 0  # octets of the record under way that have not come yet
         self.closed = False  # the peer said that it has nothing more to say (close_notify)
         self._connection = SSL.Connection(context, None)
         if server:
@@ -114,14 +116,18 @@ class TlsConnection:
         if self.closed or not ciphertext:
             return b""
         connection.bio_write(ciphertext)
-        if not self.handshaken and not self._shake_hands():
-            return b""
+        records = self._count_records(ciphertext)
+        if not self.handshaken:
+            if not self._shake_hands():
+                return b""
+            records += 1  # what came with the end of the handshake may hold any part of these
         plaintext: list[bytes] = []
         try:
-            while True:
+            # Asking for more than there is costs as much as reading a record, on the way of every command.
+            for _ in range(records):
                 plaintext.append(connection.recv(_RECORD))
         except SSL.WantReadError:
-            pass
+            pass  # some were TLS's own
         except SSL.ZeroReturnError:
             self.closed = True
         except SSL.Error as error:
@@ -179,6 +185,23 @@ class TlsConnection:
     def cipher(self) -> str:
         """For example `TLS_AES_256_GCM_SHA384`; empty before the handshake."""
         return str(self._connection.get_cipher_name() or "")
+
+    def _count_records(self, ciphertext: bytes) -> int:
+        """How many records these octets complete (RFC 8446 §5.1: a header of five octets ends with the length)."""
+        at, end, complete = self._missing, len(ciphertext), 0
+        if self._missing:
+            if end < at:
+                self._missing = at - end
+                return 0
+            complete = 1
+        elif self._header:
+            ciphertext, end, self._header = self._header + ciphertext, end + len(self._header), b""
+        while end - at >= 5:
+            at += 5 + (ciphertext[at + 3] << 8 | ciphertext[at + 4])
+            complete += at <= end
+        self._missing = max(0, at - end)
+        self._header = ciphertext[at:]
+        return complete
 
     def _shake_hands(self) -> bool:
         try:

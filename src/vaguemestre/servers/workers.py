@@ -141,7 +141,8 @@ class RemoteDesk:
 
     async def open(self, line: socket.socket) -> None:
         """Connect to the writer. Its end, however it came, is a reason to stop."""
-        await asyncio.get_running_loop().create_unix_connection(lambda: self._frames, sock=line)
+        self._loop = asyncio.get_running_loop()
+        await self._loop.create_unix_connection(lambda: self._frames, sock=line)
 
     @property
     def ended(self) -> asyncio.Event:
@@ -166,7 +167,7 @@ class RemoteDesk:
         self._frames.send(Record(cause, entry))
 
     def _question(self) -> tuple[int, "asyncio.Future[Any]"]:
-        number, answer = next(self._numbers), asyncio.get_running_loop().create_future()
+        number, answer = next(self._numbers), self._loop.create_future()
         self._awaited[number] = answer
         return number, answer
 
