@@ -44,6 +44,7 @@ class PackStore:
         self._file: int | None = None
         self._end = 0
         self._flushed: dict[int, int] = {}  # open files by pack, for `flush`; one thread writes, and flushes
+        self._broken: set[int] = set()
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def append(self, content: bytes) -> tuple[int, int]:
@@ -71,11 +72,12 @@ class PackStore:
                     os.close(self._flushed.pop(next(iter(self._flushed))))
                 if pack not in self._flushed:
                     self._flushed[pack] = os.open(self._path(pack), os.O_RDONLY)
-                if self._mark(pack).exists():
+                if pack in self._broken or self._mark(pack).exists():
                     raise OSError(errno.EIO, os.strerror(errno.EIO))
                 try:
                     os.fdatasync(self._flushed[pack])
                 except OSError:
+                    self._broken.add(pack)  # the mark itself may be refused by the same disk
                     self._mark(pack).touch(0o600)
                     raise
         except OSError as error:
