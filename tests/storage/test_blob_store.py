@@ -2,6 +2,7 @@
 
 import errno
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from vaguemestre.storage.blobs import BlobStore, Sealed
 from vaguemestre.storage.database import Database
 from vaguemestre.storage.keys import Keyring
 from vaguemestre.storage.objects import FolderStore, RemoteStore
+from vaguemestre.storage.packs import PackStore
 from vaguemestre.storage.sealing import CHUNK, UnsealingFailure
 
 LIMIT = 1000  # the inline limit of `blob_store`
@@ -280,3 +282,87 @@ def test_the_sweep_passes_over_what_is_not_an_object(
     monkeypatch.setattr("vaguemestre.storage.blobs.time.time", lambda: made + 2 * 86_400)
     assert database.read(blob_store.sweep) == 1
     assert sorted(path.name for path in files(tmp_path / "objects")) == [".nfs0001", "copy of something"]
+
+
+@pytest.fixture
+def packed_store(tmp_path: Path, ring: Keyring) -> Iterator[BlobStore]:
+    """Like `blob_store`, with packs for what is neither very small nor large."""
+    packs = PackStore(tmp_path / "packs", full=200_000, quiet_s=0)
+    yield BlobStore(ring, FolderStore(tmp_path / "objects"), tmp_path / "spool", 3 * CHUNK, packs)
+    packs.close()
+
+
+def inserted(database: Database, store: BlobStore, *contents: bytes) -> list[Sealed]:
+    sealed = [store.seal(content) for content in contents]
+    database.write(store.insert, sealed)
+    return sealed
+
+
+def test_any_size_comes_back_from_row_pack_or_object(
+    database: Database, packed_store: BlobStore, tmp_path: Path
+) -> None:
+    contents = [os.urandom(size) for size in (0, 1000, 1023, 1024, 1025, CHUNK, 3 * CHUNK, 3 * CHUNK + 1)]
+    sealed = inserted(database, packed_store, *contents)
+    where = ["row" if each.content is not None else "pack" if each.pack is not None else "object" for each in sealed]
+    assert where == ["row", "row", "pack", "pack", "pack", "pack", "pack", "object"]
+    assert [opened(database, packed_store, each.id) for each in sealed] == contents
+    assert len(files(tmp_path / "objects")) == 1
+    assert len(files(tmp_path / "packs")) == 1
+
+
+def test_a_range_of_packed_content_is_that_of_the_content(database: Database, packed_store: BlobStore) -> None:
+    first, second = os.urandom(5000), os.urandom(2 * CHUNK)
+    sealed = inserted(database, packed_store, first, second)[1]
+    reader = database.read(packed_store.open, sealed.id)
+    assert reader.read_range(CHUNK - 10, 20) == second[CHUNK - 10 : CHUNK + 10]
+
+
+def test_packed_content_is_on_disk_before_its_row(
+    database: Database, packed_store: BlobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sealed = packed_store.seal(bytes(5000))
+
+    def fail(file: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fdatasync", fail)
+        with pytest.raises(StorageFailure):
+            database.write(packed_store.insert, [sealed])
+    with pytest.raises(UnsealingFailure):
+        opened(database, packed_store, sealed.id)
+    again = inserted(database, packed_store, bytes(5000))[0]
+    assert opened(database, packed_store, again.id) == bytes(5000)
+
+
+def test_altered_or_missing_packs_do_not_open(database: Database, packed_store: BlobStore, tmp_path: Path) -> None:
+    sealed = inserted(database, packed_store, bytes(5000))[0]
+    path = files(tmp_path / "packs")[0]
+    whole = path.read_bytes()
+    for altered in (whole[:-1], b"x" + whole[1:], whole[:2000] + b"x" + whole[2001:], b""):
+        path.write_bytes(altered)
+        with pytest.raises(UnsealingFailure):
+            opened(database, packed_store, sealed.id)
+    path.unlink()
+    with pytest.raises(StorageFailure):
+        opened(database, packed_store, sealed.id)
+
+
+def test_packed_content_without_packs_does_not_open(
+    database: Database, packed_store: BlobStore, blob_store: BlobStore
+) -> None:
+    sealed = inserted(database, packed_store, bytes(5000))[0]
+    with pytest.raises(UnsealingFailure):
+        opened(database, blob_store, sealed.id)
+
+
+def test_a_pack_goes_once_all_that_lived_in_it_is_deleted(
+    database: Database, packed_store: BlobStore, tmp_path: Path
+) -> None:
+    contents = [bytes(CHUNK) for _ in range(7)]  # four fill a pack
+    sealed = inserted(database, packed_store, *contents)
+    assert database.write(packed_store.delete, [each.id for each in sealed[:3]]) == []
+    assert database.read(packed_store.drop_dead_packs) == 0
+    database.write(packed_store.delete, [sealed[3].id])
+    assert database.read(packed_store.drop_dead_packs) == 1
+    assert [opened(database, packed_store, each.id) for each in sealed[4:]] == contents[4:]
