@@ -91,6 +91,11 @@ class Line:
             event = await self._event()
         return _reply(event)
 
+    @property
+    def usable(self) -> bool:
+        """Whether another letter may follow: the server did not say good-bye."""
+        return not self._machine.closed
+
     def cut(self) -> None:
         """Leave without a word."""
         self._writer.transport.abort()
@@ -157,6 +162,8 @@ async def press(
             try:
                 for letter in letters:  # each is taken by one connection
                     await _settle(line, letter, tally)
+                    if not line.usable:
+                        break
             finally:
                 line.cut()
 

@@ -99,6 +99,12 @@ class Operator:
         process, self._process = self._process, None
         process.stop(signal.SIGKILL)
 
+    def kill_a_worker(self) -> None:
+        """Kill one of the processes that serve peers, the oldest; the whole must then end by itself."""
+        assert self._process is not None
+        process, self._process = self._process, None
+        process.stop_by_a_worker()
+
     def close(self) -> None:
         """Stop it, and let go of its store."""
         try:
@@ -176,9 +182,13 @@ class Operator:
             at=clock.now(),
             attachments=attachments,
         )
+        envelope = Envelope(author, recipients, returned=returned, envelope_id=envelope_id)
+        return self.submit(envelope, content, keep_copy=keep_copy)
+
+    def submit(self, envelope: Envelope, content: bytes, *, keep_copy: bool = True) -> Submitted:
+        """A whole message, as it is."""
         loaded = config.load(self.config_file, {})
         submission = composition.submission(loaded, self.stores, composition.trusted_set(loaded))
-        envelope = Envelope(author, recipients, returned=returned, envelope_id=envelope_id)
         return submission.submit(envelope, [content], keep_copy=keep_copy)
 
     def command(self, *args: str, stdin: str | None = None) -> Result:
@@ -282,6 +292,16 @@ class _Process:
             self._process.wait()
             raise
         assert code == (0 if number is signal.SIGTERM else -number), self._log.read_text()[-2000:]
+
+    def stop_by_a_worker(self) -> None:
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
+        os.kill(int(children[0]), signal.SIGKILL)
+        try:
+            assert self._process.wait(DEADLINE_S) == 1
+        except BaseException:
+            self._process.kill()
+            self._process.wait()
+            raise
 
     def _ready_line(self) -> "re.Match[str] | None":
         said = self._log.read_bytes()[self._seen :].decode()

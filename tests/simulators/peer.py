@@ -4,7 +4,8 @@ What holds here: it speaks SMTP and TLS with the project's own machines, whose c
 it hears is kept, in clear and decrypted, so a test can say that a word never reached it. It runs in a thread.
 
 Stages, in the order of a conversation: connect, EHLO, STARTTLS, handshake, MAIL, RCPT, DATA (before the content), content
-(its first octets came), end (after the last). At each the script says one of: a Reply, CUT, HANG, or a Gate.
+(its first octets came), end (after the last). At each the script says one of: a Reply, CUT, HANG, or a Gate. A Reply in
+mid-content is said at once, and is the last word.
 """
 
 import asyncio
@@ -93,8 +94,10 @@ class ScriptedPeer:
         self.connections = 0
         self.at_once = 0
         self.most_at_once = 0
+        self.unwanted = 0  # octets that came after our last word
         self.passages: deque[str] = deque()
         self._heard: list[bytes] = []
+        self._open: set[_Conversation] = set()
         self._tls: SSL.Context = tls.server_context(self.identity.certificate, self.identity.key)
         self._ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="scripted peer")
@@ -119,10 +122,6 @@ class ScriptedPeer:
         """All that came, decrypted."""
         return b"".join(self._heard)
 
-    def hung_up(self) -> None:
-        """Wait until every connection is over."""
-        until(lambda: self.connections and not self.at_once, "the operator hangs up")
-
     def takes(self, count: int = 1) -> list[Taken]:
         """Wait until it has taken so many messages; all of them."""
         until(lambda: len(self.taken) >= count, f"{count} messages reach the peer")
@@ -131,6 +130,15 @@ class ScriptedPeer:
     def passes(self, stage: str, count: int = 1) -> None:
         """Wait until conversations have come so many times to a stage."""
         until(lambda: self.passages.count(stage) >= count, f"{count} conversations come to {stage}")
+
+    def hang_up(self, reply: Reply) -> None:
+        """Say good-bye on every open line, as a server that restarts, and close it."""
+
+        async def close() -> None:
+            for conversation in set(self._open):
+                conversation.last_word(reply)
+
+        asyncio.run_coroutine_threadsafe(close(), self._loop).result(DEADLINE_S)
 
     async def _serve(self) -> None:
         self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
@@ -183,16 +191,19 @@ class _Conversation:
         self._recipients: list[Rcpt] = []
         self._content: list[bytes] = []
         self._chunked = False
+        self._finished = False
 
     async def run(self) -> None:
         peer = self._peer
         peer.at_once += 1
+        peer._open.add(self)
         peer.most_at_once = max(peer.most_at_once, peer.at_once)
         try:
             with suppress(_Over, OSError, TlsError):
                 await self._converse()
         finally:
             peer.at_once -= 1
+            peer._open.discard(self)
             self._writer.transport.abort()
 
     async def _converse(self) -> None:
@@ -206,14 +217,27 @@ class _Conversation:
                 continue
             await self._answer(event)
         await self._writer.drain()
+        await self._until_the_caller_leaves()
+
+    async def _until_the_caller_leaves(self) -> None:
+        if self._writer.can_write_eof():
+            self._writer.write_eof()
+        while data := await self._reader.read(65_536):
+            self._peer.unwanted += len(data)
+
+    def last_word(self, reply: Reply) -> None:
+        """Say it, asked or not, and close our side."""
+        self._write(reply.encode())
         self._writer.write_eof()
-        while await self._reader.read(65_536):
-            pass
+        self._finished = True
 
     async def _read(self) -> None:
         data = await self._reader.read(65_536)
         if not data:
             raise _Over
+        if self._finished:
+            self._peer.unwanted += len(data)
+            return
         if self._tls is not None:
             data = self._tls.receive(data)
             self._writer.write(self._tls.pending())
@@ -248,9 +272,12 @@ class _Conversation:
                 refusal = await self._at("DATA")
                 self._write(machine.reply(refusal) if refusal else machine.accept_content())
             case events.Content(data):
-                if not self._content:
-                    await self._at("content")
+                refusal = None if self._content else await self._at("content")
                 self._content.append(data)
+                if refusal is not None:
+                    self._write(refusal.encode())
+                    await self._until_the_caller_leaves()
+                    raise _Over
             case events.ContentEnds(_, fault, refusal):
                 if fault is not None and refusal is not None:
                     self._write(machine.reply(refusal))
