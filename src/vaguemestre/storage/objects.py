@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from vaguemestre.errors import StorageFailure
+from vaguemestre.storage import holds
 
 
 class ObjectStore(Protocol):
@@ -58,9 +59,11 @@ class FolderStore:
             raise _failure(error) from error
 
     def delete(self, name: str) -> None:
-        """Unlink the file."""
+        """Unlink the file; not while a back-up copies it: then it stays, for the sweep."""
         try:
-            self._path(name).unlink(missing_ok=True)
+            with holds.deletion(self._folder) as allowed:
+                if allowed:
+                    self._path(name).unlink(missing_ok=True)
         except OSError as error:
             raise _failure(error) from error
 

@@ -24,6 +24,7 @@ from pathlib import Path
 
 from vaguemestre import ids
 from vaguemestre.errors import StorageFailure
+from vaguemestre.storage import holds
 
 _FULL = 256 * 1024 * 1024
 _SUFFIX = ".pack"
@@ -92,7 +93,11 @@ class PackStore:
             raise _failure(error) from error
 
     def drop_dead(self, living: Collection[int]) -> int:
-        """Delete the packs that no row points to, but the ones in use lately; returns how many."""
+        """Delete the packs that no row points to, but the ones in use lately; returns how many. None during a back-up."""
+        with holds.deletion(self._folder) as allowed:
+            return self._drop(living) if allowed else 0
+
+    def _drop(self, living: Collection[int]) -> int:
         dropped = 0
         for pack in self._packs():
             path = self._path(pack)
