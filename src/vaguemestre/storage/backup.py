@@ -28,7 +28,9 @@ def save(database: Path, key: bytes, folders: Mapping[str, Path], target: Path, 
     """
     _refuse_existing(target)
     if not database.exists() or not database.stat().st_size:  # opening it would make an empty one
-        raise ConfigurationError(f"There is no database at {database}.", f"Il n'y a pas de base de données à {database}.")
+        raise ConfigurationError(
+            f"There is no database at {database}.", f"Il n'y a pas de base de données à {database}."
+        )
     try:
         with holds.hold(folders.values()), ExitStack() as made:
             target.mkdir(parents=True, mode=0o700)
