@@ -1,6 +1,8 @@
 """Messages: UIDs once and growing, modseq growing, exact counters, threads, whatever is appended."""
 
+import asyncio
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,6 +13,8 @@ from hypothesis import strategies as st
 
 from vaguemestre import ids
 from vaguemestre.documents.headers import Summary
+from vaguemestre.evidence import journal
+from vaguemestre.evidence.entries import Entry, Event
 from vaguemestre.mailstore import accounts, integrity, mailboxes, messages, threads
 from vaguemestre.mailstore.model import (
     Account,
@@ -229,6 +233,32 @@ def test_a_batch_may_refer_to_more_messages_than_a_statement_takes_values(databa
     first = database.write(threads.assign, new)
     assert len(set(first)) == 1500
     assert database.write(threads.assign, new) == first
+
+
+def test_processes_that_append_to_the_same_accounts_give_each_uid_once(place: Any, world: World) -> None:
+    """Each appends to both accounts and to the journal, as a delivery does, in batches of its own."""
+    writers, each = 3, 15
+    others = [place.open() for _ in range(writers)]
+    new = [world.new(n, message_id="same@x", subject="Radio") for n in (0, 1)]
+
+    def deliver(connection: sa.Connection, numbers: Sequence[int]) -> list[list[Appended]]:
+        results = [messages.append(connection, new if number % 2 else new[::-1]) for number in numbers]
+        journal.append(connection, [Entry(Event.DELIVERY, "", {"n": number}) for number in numbers])
+        return results
+
+    async def run(database: Database) -> None:
+        for start in range(0, each, 5):
+            await asyncio.gather(*(database.write_together(deliver, n) for n in range(start, start + 5)))
+
+    with ThreadPoolExecutor(writers) as pool:
+        for job in [pool.submit(lambda database=database: asyncio.run(run(database))) for database in others]:
+            job.result()
+    for n in (0, 1):
+        listed = world.database.read(lambda c, n=n: messages.listing(c, world.mailbox(n).id, limit=1000))
+        assert [message.uid for message in listed] == list(range(writers * each, 0, -1))
+        assert len({message.modseq for message in listed}) == len(listed)
+        assert len({message.thread_id for message in listed}) == 1
+    assert world.anomalies() == {}
 
 
 def threads_of(world: World, *summaries: dict[str, Any], account: int = 0) -> list[int]:
