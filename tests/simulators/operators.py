@@ -88,6 +88,12 @@ class Operator:
             process, self._process = self._process, None
             process.stop(signal.SIGTERM)
 
+    @property
+    def process_id(self) -> int:
+        """Of the process."""
+        assert self._process is not None
+        return self._process.id
+
     def ask_to_stop(self) -> None:
         """Ask the process to stop, without waiting."""
         assert self._process is not None
@@ -195,6 +201,11 @@ class Operator:
         """A `vaguemestre` command on this operator, in this process: exit code, standard output and error."""
         return run_command(args[0], *_with_config(args[1:], self.config_file), stdin=stdin)
 
+    def process(self, *args: str) -> "subprocess.CompletedProcess[str]":
+        """The same as a process of its own."""
+        command = [sys.executable, "-m", "vaguemestre", args[0], *_with_config(args[1:], self.config_file)]
+        return subprocess.run(command, check=False, capture_output=True, text=True, timeout=DEADLINE_S)
+
 
 def _with_config(args: Sequence[str], file: Path) -> list[str]:
     sub = [args[0]] if args and not args[0].startswith("-") and "@" not in args[0] else []
@@ -279,6 +290,10 @@ class _Process:
         except AssertionError:
             self.stop(signal.SIGKILL)
             raise
+
+    @property
+    def id(self) -> int:
+        return self._process.pid
 
     def ask(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
