@@ -34,7 +34,8 @@ def _line(row: Row) -> str:
     peer = "" if row["peer"] is None else f"  peer {row['peer']:g}"
     ratio = "" if row["ratio"] is None else f"  ratio {row['ratio']:.2f}"
     mark = "met" if row["met"] else "NOT MET"
-    return f"{row['bench']:<8} {row['case']:<34} ours {row['ours']:g}{peer} {row['unit']}{ratio}  target {row['target']:g}  {mark}"
+    head = f"{row['bench']:<8} {row['case']:<34} ours {row['ours']:g}{peer} {row['unit']}{ratio}"
+    return f"{head}  target {row['target']:g}  {mark}"
 
 
 if __name__ == "__main__":

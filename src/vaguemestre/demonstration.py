@@ -208,10 +208,10 @@ def _make_authority(space: Space) -> None:
         credential.write(folder / "certificate.pem", folder / "certificate.key", [authority.issuing.certificate])
     authority.publish_crls(now)
     if not authority.published:
-        authority.publish(now, add=_list_entries(now))
+        authority.publish(now, add=list_entries(now))
 
 
-def _list_entries(now: datetime) -> list[Entry]:
+def list_entries(now: datetime) -> list[Entry]:
     """Entries for both operators among as many made-up ones as the real list has, with its quirks."""
     choose = random.Random(20_250_228)  # noqa: S311 - the same list on every machine
     operators = [

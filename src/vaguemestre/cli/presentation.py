@@ -19,6 +19,11 @@ from vaguemestre import clock, log
 from vaguemestre import config as configuration
 from vaguemestre.config import Config
 from vaguemestre.errors import ConfigurationError, KeyFailure, VaguemestreError
+from vaguemestre.protocols.smtp.addresses import AddressError
+from vaguemestre.trust.names import DistinguishedNameError
+from vaguemestre.trust.signatures import UntrustedSignerError
+
+_MISUSE = (ConfigurationError, KeyFailure, DistinguishedNameError, AddressError, OSError)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 ConfigFile = Annotated[
@@ -35,22 +40,21 @@ def load(path: Path) -> Config:
 
 
 @contextmanager
-def refusals(as_json: bool) -> Iterator[None]:
-    """Turn what stops a command into words and an exit code."""
+def refusals(as_json: bool, hint: str = "") -> Iterator[None]:
+    """Turn what stops a command into words and an exit code; `hint` follows words about an untrusted signature."""
     try:
         yield
-    except VaguemestreError as error:
+    except (VaguemestreError, OSError) as error:
+        fr = error.fr if isinstance(error, VaguemestreError) else f"Fichier inaccessible : {error}"
+        en = error.en if isinstance(error, VaguemestreError) else f"A file could not be used: {error}"
         if as_json:
-            print(
-                json.dumps(
-                    {"ok": False, "error": type(error).__name__, "fr": error.fr, "en": error.en}, ensure_ascii=False
-                )
-            )
+            rule = getattr(error, "rule", type(error).__name__)
+            print(json.dumps({"ok": False, "rule": rule, "fr": fr, "en": en}, ensure_ascii=False))
         else:
-            typer.echo(error.fr, err=True)
-            if error.en != error.fr:
-                typer.echo(error.en, err=True)
-        raise typer.Exit(2 if isinstance(error, ConfigurationError | KeyFailure) else 1) from error
+            typer.echo(fr if fr == en else f"{fr}\n{en}", err=True)
+            if hint and isinstance(error, UntrustedSignerError):
+                typer.echo(hint, err=True)
+        raise typer.Exit(2 if isinstance(error, _MISUSE) else 1) from error
 
 
 def show(as_json: bool, facts: dict[str, Any], lines: Sequence[str]) -> None:

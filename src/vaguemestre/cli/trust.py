@@ -7,10 +7,7 @@ Rule: this file reads arguments and prints; what is true is decided in `vaguemes
 
 import gzip
 import io
-import json
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,8 +17,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from vaguemestre import app as composition
 from vaguemestre import clock
-from vaguemestre.errors import ConfigurationError, VaguemestreError
+from vaguemestre.cli.presentation import load, refusals
+from vaguemestre.cli.presentation import show as show_facts
+from vaguemestre.errors import ConfigurationError
 from vaguemestre.trust import allowlist, certificates, names, publisher, signatures
 from vaguemestre.trust.allowlist import MAX_BYTES, AllowList, Entry
 from vaguemestre.trust.certificates import Authorities
@@ -64,7 +64,8 @@ def verify(
     file: ListFile, ca: Ca = None, signer_cn: SignerCn = OFFICIAL_SIGNER, at: At = None, as_json: AsJson = False
 ) -> None:
     """Is this allow-list signed by the expected signer, whole, and well formed?"""
-    with _refusals(as_json, hint=ca is None):
+    hint = "Aucune autorité n'a été donnée : --ca. / No authority was given: --ca." if ca is None else ""
+    with refusals(as_json, hint):
         signed = signatures.verify(_read(file), _authorities(ca), signer_cn, at or clock.now())
         listed = allowlist.parse(signed.content)
         leaf = signed.chain.leaf
@@ -81,29 +82,37 @@ def verify(
         f"  jusqu'au        {facts['signer_valid_until']}",
         *_summary_lines(listed),
     ]
-    _print(as_json, {"ok": True, **facts}, lines)
+    show_facts(as_json, {"ok": True, **facts}, lines)
 
 
 @app.command()
 def show(
     domain: str,
-    file: Annotated[Path, typer.Option("--list", exists=True, dir_okay=False, metavar="FILE")],
+    file: Annotated[
+        Path | None, typer.Option("--list", exists=True, dir_okay=False, metavar="FILE", help="Look into this list.")
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", "-c", envvar="VAGUEMESTRE_CONFIG", help="Or into an operator's, in force."),
+    ] = None,
     ca: Ca = None,
     signer_cn: SignerCn = OFFICIAL_SIGNER,
     at: At = None,
     as_json: AsJson = False,
 ) -> None:
-    """Which certificate names may speak for DOMAIN? Without --ca the signature is not checked, and it says so."""
-    with _refusals(as_json):
-        data = _read(file)
-        if ca is not None:
-            data = signatures.verify(data, _authorities(ca), signer_cn, at or clock.now()).content
-        listed = allowlist.parse(data)
+    """Which certificate names may speak for DOMAIN? With --list and no --ca, the signature is not checked."""
+    if file is None and config is None:
+        raise typer.BadParameter("donnez --config ou --list / give --config or --list")
+    with refusals(as_json):
+        listed = (
+            _in_force(config) if config is not None and file is None else _listed(file or Path(), ca, signer_cn, at)
+        )
+    checked = ca is not None or file is None
     found = listed.entries_for(domain) if listed.names_for(domain) is not None else ()
     facts = {
         "ok": bool(found),
         "domain": domain.lower(),
-        "signature_checked": ca is not None,
+        "signature_checked": checked,
         "generated": listed.generated.isoformat(),
         "entries": [_entry_facts(item) for item in found],
     }
@@ -115,9 +124,9 @@ def show(
             f"{domain} n'est pas dans la liste blanche du {listed.generated:%d/%m/%Y}.",
             f"{domain} is not in the allow-list of {listed.generated:%Y-%m-%d}.",
         ]
-    if ca is None:
+    if not checked:
         lines.append("Signature non vérifiée : donnez --ca. / Signature not checked: give --ca.")
-    _print(as_json, facts, lines)
+    show_facts(as_json, facts, lines)
     if not found:
         raise typer.Exit(1)
 
@@ -131,13 +140,13 @@ def sign(
     as_json: AsJson = False,
 ) -> None:
     """Sign an allow-list, replacing a former signature."""
-    with _refusals(as_json):
+    with refusals(as_json):
         data = _read(file)
         listed = allowlist.parse(data)
         signed = signatures.sign(data, _certificate(cert), _private_key(key))
         keep(out, signed, 0o644)
     facts = {"ok": True, "out": str(out), **_summary(listed)}
-    _print(as_json, facts, [f"Liste signée / Signed list: {out}", *_summary_lines(listed)])
+    show_facts(as_json, facts, [f"Liste signée / Signed list: {out}", *_summary_lines(listed)])
 
 
 @authority_app.command("create")
@@ -149,7 +158,7 @@ def create(
     as_json: AsJson = False,
 ) -> None:
     """Create a root, an issuing authority and a list signer, with empty CRLs."""
-    with _refusals(as_json):
+    with refusals(as_json):
         authority = Authority.create(folder, at or clock.now(), crl_url, ocsp_url)
         facts = {
             "ok": True,
@@ -163,7 +172,7 @@ def create(
         f"  à configurer chez les opérateurs / for operators: --ca {facts['authorities']}",
         f"  --signer-cn {publisher.SIGNER_CN}",
     ]
-    _print(as_json, facts, lines)
+    show_facts(as_json, facts, lines)
 
 
 @authority_app.command("issue")
@@ -183,7 +192,7 @@ def issue(
     """Issue an operator's certificate and its private key."""
     if bool(dn) == bool(cn):
         raise typer.BadParameter("donnez --dn ou --cn / give --dn or --cn")
-    with _refusals(as_json):
+    with refusals(as_json):
         authority = Authority.open(folder)
         name = names.parse(dn) if dn else names.parse(f"CN={cn},OU={ou},O={o},ST={st},C=FR")
         begins = not_before or clock.now()
@@ -203,7 +212,7 @@ def issue(
             "certificate": f"{out}.pem",
             "key": f"{out}.key",
         }
-    _print(as_json, facts, [f"Certificat émis / Certificate issued: {facts['subject']}", f"  {out}.pem, {out}.key"])
+    show_facts(as_json, facts, [f"Certificat émis / Certificate issued: {facts['subject']}", f"  {out}.pem, {out}.key"])
 
 
 @authority_app.command("revoke")
@@ -214,23 +223,23 @@ def revoke(
     as_json: AsJson = False,
 ) -> None:
     """Revoke a certificate and publish the CRLs."""
-    with _refusals(as_json):
+    with refusals(as_json):
         authority = Authority.open(folder)
         taken_back = _certificate(certificate)
         authority.revoke(taken_back, at or clock.now())
         authority.publish_crls(at or clock.now())
     subject = certificates.subject_text(taken_back)
     facts = {"ok": True, "subject": subject, "serial": f"{taken_back.serial_number:x}"}
-    _print(as_json, facts, [f"Certificat révoqué / Certificate revoked: {subject}"])
+    show_facts(as_json, facts, [f"Certificat révoqué / Certificate revoked: {subject}"])
 
 
 @authority_app.command("crl")
 def crl(folder: Folder, at: At = None, as_json: AsJson = False) -> None:
     """Publish fresh CRLs, due again in a week."""
-    with _refusals(as_json):
+    with refusals(as_json):
         Authority.open(folder).publish_crls(at or clock.now())
     paths = [str(folder / name) for name in ("root.crl", "issuing.crl")]
-    _print(as_json, {"ok": True, "crls": paths}, ["Listes de révocation / CRLs:", *(f"  {path}" for path in paths)])
+    show_facts(as_json, {"ok": True, "crls": paths}, ["Listes de révocation / CRLs:", *(f"  {path}" for path in paths)])
 
 
 @authority_app.command("publish")
@@ -245,41 +254,35 @@ def publish(
     as_json: AsJson = False,
 ) -> None:
     """Edit the allow-list, date it and sign it."""
-    with _refusals(as_json):
+    with refusals(as_json):
         authority = Authority.open(folder)
         added = [*allowlist.parse(_read(adopt)).entries] if adopt else []
         added += [_to_add(text) for text in add or ()]
         signed = authority.publish(at or clock.now(), added, [_to_remove(text) for text in remove or ()])
         listed = allowlist.parse(signed)
     out = str(folder / "allow-list.xml")
-    _print(
+    show_facts(
         as_json,
         {"ok": True, "out": out, **_summary(listed)},
         [f"Liste publiée / Published: {out}", *_summary_lines(listed)],
     )
 
 
-@contextmanager
-def _refusals(as_json: bool, hint: bool = False) -> Iterator[None]:
-    """Turn refusals into words and an exit status: 2 when the installation or the call is wrong, else 1."""
-    try:
-        yield
-    except (VaguemestreError, OSError) as error:
-        fr = error.fr if isinstance(error, VaguemestreError) else f"Fichier inaccessible : {error}"
-        en = error.en if isinstance(error, VaguemestreError) else f"A file could not be used: {error}"
-        rule = getattr(error, "rule", "")
-        if as_json:
-            typer.echo(json.dumps({"ok": False, "rule": rule, "fr": fr, "en": en}, ensure_ascii=False))
-        else:
-            typer.echo(f"{fr}\n{en}", err=True)
-            if hint and isinstance(error, signatures.UntrustedSignerError):
-                typer.echo("Aucune autorité n'a été donnée : --ca. / No authority was given: --ca.", err=True)
-        misuse = isinstance(error, OSError | ConfigurationError | names.DistinguishedNameError)
-        raise typer.Exit(2 if misuse else 1) from error
+def _in_force(config: Path) -> AllowList:
+    in_force = composition.trusted_set(load(config)).in_force
+    if in_force is None:
+        raise ConfigurationError(
+            "This operator has no allow-list in force. Run: vaguemestre doctor",
+            "Cet opérateur n'a pas de liste blanche en vigueur. Lancez : vaguemestre doctor",
+        )
+    return in_force.allow_list
 
 
-def _print(as_json: bool, facts: dict[str, Any], lines: list[str]) -> None:
-    typer.echo(json.dumps(facts, ensure_ascii=False) if as_json else "\n".join(lines))
+def _listed(file: Path, ca: list[Path] | None, signer_cn: str, at: datetime | None) -> AllowList:
+    data = _read(file)
+    if ca is not None:
+        data = signatures.verify(data, _authorities(ca), signer_cn, at or clock.now()).content
+    return allowlist.parse(data)
 
 
 def _read(path: Path) -> bytes:
