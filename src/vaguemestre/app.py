@@ -311,6 +311,8 @@ async def _operator(config: Config, entrance: Entrance) -> AsyncIterator[None]:
             yield
         finally:
             await _cancel(working)
+            if entrance.fronts:  # they close theirs: who comes now is refused at once, and tries again
+                entrance.listening.close()
             await asyncio.gather(*(front.stop() for front in entrance.fronts), listener.stop(), delivery.stop())
             await delivering
             entrance.listening.close()
