@@ -128,7 +128,7 @@ def load_authorities(data: bytes) -> Authorities:
             found = pkcs7.load_pem_pkcs7_certificates(data)
         else:
             found = _binary(data)
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except (ValueError, x509.InvalidVersion, UnsupportedAlgorithm) as error:
         raise ConfigurationError(
             "The authority file cannot be read: give the certificates of the authorities in PEM, DER or PKCS #7.",
             "Le fichier des autorités est illisible : donnez leurs certificats au format PEM, DER ou PKCS #7.",
@@ -144,7 +144,7 @@ def load_authorities(data: bytes) -> Authorities:
 def _binary(data: bytes) -> list[x509.Certificate]:
     try:
         return [x509.load_der_x509_certificate(data)]
-    except ValueError:
+    except (ValueError, x509.InvalidVersion):
         return pkcs7.load_der_pkcs7_certificates(data)
 
 
@@ -156,7 +156,7 @@ def load(der: bytes) -> x509.Certificate:
         certificate = x509.load_der_x509_certificate(der)
         # Names and extensions are parsed when first read: do it here, where a bad one has its answer.
         _ = certificate.extensions, certificate.subject, certificate.issuer
-    except (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension) as error:
+    except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion, x509.DuplicateExtension) as error:
         raise CertificateError(
             "certificate-unreadable",
             "The certificate cannot be read; its owner must have it issued again.",

@@ -218,6 +218,7 @@ def test_whatever_a_peer_sends_is_refused_without_an_exception(
     assert not admission.decide(trusted, chain, domain, at).allowed
 
 
+@pytest.mark.filterwarnings("ignore:Parsed a serial number")
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_an_altered_certificate_is_refused_without_an_exception(
@@ -226,6 +227,15 @@ def test_an_altered_certificate_is_refused_without_an_exception(
     altered = bytearray(operator_a.der)
     altered[data.draw(st.integers(0, len(altered) - 1))] ^= data.draw(st.integers(1, 255))
     assert not admission.decide(trusted, [bytes(altered)], "a.mssante.fr", at).allowed
+
+
+def test_a_certificate_of_an_unknown_version_is_refused_without_an_exception(
+    trusted: TrustedSet, operator_a: Credential, at: datetime
+) -> None:
+    version = operator_a.der.index(bytes.fromhex("a003020102")) + 4
+    for number in (0, 1, 3, 255):
+        altered = operator_a.der[:version] + bytes([number]) + operator_a.der[version + 1 :]
+        assert not admission.decide(trusted, [altered], "a.mssante.fr", at).allowed
 
 
 def test_a_recipient_outside_the_space_is_told_what_to_do(trusted: TrustedSet, at: datetime) -> None:
