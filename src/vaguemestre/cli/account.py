@@ -7,6 +7,7 @@ import typer
 from vaguemestre import app as composition
 from vaguemestre import ids
 from vaguemestre.cli.presentation import AsJson, ConfigFile, iso, load, octets, refusals, show, show_table
+from vaguemestre.config import Config
 from vaguemestre.errors import VaguemestreError
 from vaguemestre.mailstore import accounts
 from vaguemestre.mailstore.model import Account, AccountKind, AccountState
@@ -31,13 +32,7 @@ def add(
     """Open an account: PER a person, ORG a structure, APP a machine, CAB a shared practice."""
     with refusals(as_json):
         loaded = load(config)
-        written = Address.parse(address).text
-        if domain_of(written) not in loaded.domains:
-            served = ", ".join(loaded.domains)
-            raise VaguemestreError(
-                f"{written} is not in a domain of this operator ({served}).",
-                f"{written} n'est pas dans un domaine de cet opérateur ({served}).",
-            )
+        written = _of_this_operator(loaded, address)
         with composition.open_stores(loaded) as stores:
             made = stores.database.write(_create, kind, written, name or written, quota_mb * 1_000_000)
     show(as_json, _facts(made), [f"Compte ouvert / Account opened: {made.address} ({made.kind}), {octets(made.quota)}"])
@@ -69,9 +64,12 @@ def alias(
     as_json: AsJson = False,
 ) -> None:
     """Give an account another address."""
-    with refusals(as_json), composition.open_stores(load(config)) as stores:
-        changed = stores.database.write(accounts.add_address, address, Address.parse(other).text)
-    show(as_json, _facts(changed), [f"{other} → {changed.address}"])
+    with refusals(as_json):
+        loaded = load(config)
+        written = _of_this_operator(loaded, other)
+        with composition.open_stores(loaded) as stores:
+            changed = stores.database.write(accounts.add_address, address, written)
+    show(as_json, _facts(changed), [f"{written} → {changed.address}"])
 
 
 @app.command()
@@ -96,6 +94,18 @@ def _change_state(config: ConfigFile, address: str, state: AccountState, as_json
     with refusals(as_json), composition.open_stores(load(config)) as stores:
         changed = stores.database.write(accounts.change_state, address, state)
     show(as_json, _facts(changed), [f"{changed.address} : {changed.state}"])
+
+
+def _of_this_operator(config: Config, address: str) -> str:
+    """The address in its one spelling. Raises AddressError, VaguemestreError for a domain that comes to another's server."""
+    written = Address.parse(address).text
+    if domain_of(written) not in config.domains:
+        served = ", ".join(config.domains)
+        raise VaguemestreError(
+            f"{written} is not in a domain of this operator ({served}).",
+            f"{written} n'est pas dans un domaine de cet opérateur ({served}).",
+        )
+    return written
 
 
 def _create(connection: Any, kind: AccountKind, address: str, name: str, quota: int) -> Account:

@@ -58,11 +58,11 @@ def show_(
         message = stores.database.read(_find, address, name, uid)
         if save is not None:
             reader = stores.database.read(stores.blobs.open, message.blob_id)
-            with sys.stdout.buffer if str(save) == "-" else save.open("wb") as file:
-                for chunk in reader.chunks():
-                    file.write(chunk)
             if str(save) == "-":
+                sys.stdout.buffer.writelines(reader.chunks())
                 return
+            with save.open("wb") as file:
+                file.writelines(reader.chunks())
     facts = _message_facts(message)
     show(as_json, facts, [f"{key:12} {value}" for key, value in facts.items()])
 

@@ -5,6 +5,7 @@ Exit codes: 0 yes or done, 1 the answer is no or it could not be done, 2 misuse 
 
 import json
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -24,6 +25,7 @@ from vaguemestre.trust.names import DistinguishedNameError
 from vaguemestre.trust.signatures import UntrustedSignerError
 
 _MISUSE = (ConfigurationError, KeyFailure, DistinguishedNameError, AddressError, OSError)
+_PIPE_WIDTH = 1000
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 ConfigFile = Annotated[
@@ -75,7 +77,8 @@ def show_table(as_json: bool, name: str, columns: Sequence[str], rows: Sequence[
         table.add_column(column, overflow="fold", justify="right" if isinstance(rows[0][column], int) else "left")
     for row in rows:
         table.add_row(*("" if row[column] is None else str(row[column]) for column in columns))
-    Console(soft_wrap=False).print(table)
+    # Not folded to a width that nobody sees: what reads a pipe reads lines.
+    Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH).print(table)
 
 
 def moment(milliseconds: int) -> str:

@@ -56,7 +56,8 @@ def send(
 
 def _composed(author: Mailbox, envelope: Envelope, subject: str, text: str, attach: list[Path] | None) -> bytes:
     if text.startswith("@"):
-        text = _opened(Path(text[1:])).read().decode("utf-8", "replace")
+        with _opened(Path(text[1:])) as file:
+            text = file.read().decode("utf-8", "replace")
     to = [("", recipient.address) for recipient in envelope.recipients]
     attachments = [Attachment(path.name, path.read_bytes()) for path in attach or []]
     return compose(author=author, to=to, subject=subject, text=text, at=clock.now(), attachments=attachments)
@@ -74,7 +75,7 @@ def _opened(path: Path) -> BinaryIO:
 def _canonical(file: BinaryIO) -> Iterator[bytes]:
     """The file's content with every line ended by CRLF, whatever ended it (RFC 5321 §2.3.8)."""
     with file:
-        carried = b""
+        carried = last = b""
         while chunk := file.read(_STEP):
             chunk = carried + chunk
             carried = b"\r" if chunk.endswith(b"\r") else b""
