@@ -119,6 +119,17 @@ class Chain:
                 )
 
 
+# What reading a certificate or a CRL of any bytes may raise: the library's own kinds have no common one.
+UNREADABLE = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
+
+
 def load_authorities(data: bytes) -> Authorities:
     """The authorities of a PEM bundle, a DER certificate or a PKCS #7 chain. Raises ConfigurationError."""
     try:
@@ -156,7 +167,7 @@ def load(der: bytes) -> x509.Certificate:
         certificate = x509.load_der_x509_certificate(der)
         # Names and extensions are parsed when first read: do it here, where a bad one has its answer.
         _ = certificate.extensions, certificate.subject, certificate.issuer
-    except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion, x509.DuplicateExtension) as error:
+    except UNREADABLE as error:
         raise CertificateError(
             "certificate-unreadable",
             "The certificate cannot be read; its owner must have it issued again.",

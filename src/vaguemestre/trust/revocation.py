@@ -190,7 +190,7 @@ def _read(data: bytes) -> tuple[x509.CertificateRevocationList, datetime, dateti
         if crl.next_update_utc is None or not isinstance(crl.signature_hash_algorithm, _DIGESTS):
             raise ValueError("no nextUpdate, or a weak signature")
         _ = crl.extensions
-    except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion, x509.DuplicateExtension) as error:
+    except certificates.UNREADABLE as error:
         raise RevocationListError(
             "crl-unreadable",
             "What was received is not a usable CRL; check its address.",

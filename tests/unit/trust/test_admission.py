@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -227,6 +228,15 @@ def test_an_altered_certificate_is_refused_without_an_exception(
     altered = bytearray(operator_a.der)
     altered[data.draw(st.integers(0, len(altered) - 1))] ^= data.draw(st.integers(1, 255))
     assert not admission.decide(trusted, [bytes(altered)], "a.mssante.fr", at).allowed
+
+
+def test_a_certificate_with_a_name_of_an_unknown_kind_is_refused_without_an_exception(
+    trusted: TrustedSet, operator_a: Credential, at: datetime
+) -> None:
+    name = operator_a.der.index(b"\x82\x09localhost")
+    for kind in (0x83, 0x85, 0x8F):
+        altered = operator_a.der[:name] + bytes([kind]) + operator_a.der[name + 1 :]
+        assert not admission.decide(trusted, [altered], "a.mssante.fr", at).allowed
 
 
 def test_a_certificate_of_an_unknown_version_is_refused_without_an_exception(
