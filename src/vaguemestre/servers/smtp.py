@@ -208,6 +208,8 @@ class Session(asyncio.Protocol):
     def _close(self) -> None:
         """Close once the peer has read our last words; `sweep` cuts it if it never does."""
         self._ended = time.monotonic()
+        if self._tls is not None and (last := self._tls.close()):
+            self._transport.write(last)  # close_notify: without it the peer cannot tell an end from a cut (RFC 8446 §6.1)
         self._transport.close()
 
     def _shake_hands(self) -> None:

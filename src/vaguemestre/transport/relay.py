@@ -141,6 +141,8 @@ class Line:
             with contextlib.suppress(VaguemestreError):
                 self._machine.quit()
                 await self._event(5)
+                if self._tls is not None:
+                    await self._write(self._tls.close())
         self.abort()
 
     def abort(self) -> None:
