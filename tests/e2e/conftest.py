@@ -2,7 +2,7 @@
 
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +10,9 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from simulators.operators import Operator
+from simulators.operators import Operator, OperatorFactory
 from simulators.space import NORTH, SOUTH, Place, TrustSpace
 from vaguemestre.transport import delivery
-
-OperatorFactory = Callable[..., Operator]
 
 
 @pytest.fixture(scope="session")

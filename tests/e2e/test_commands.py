@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from conftest import OperatorFactory
 from simulators.notices import read_notice
-from simulators.operators import Operator, answer_of, run_command
+from simulators.operators import Operator, OperatorFactory, answer_of, run_command
 from simulators.space import NORTH, SOUTH
 from vaguemestre.cli.program import program
 

@@ -6,10 +6,9 @@ from typing import Any
 
 import pytest
 
-from conftest import OperatorFactory
 from simulators.caller import Caller, letter
 from simulators.notices import read_notice
-from simulators.operators import Operator
+from simulators.operators import Operator, OperatorFactory
 from simulators.patience import until
 from simulators.peer import CUT, HANG, Action, Gate, ScriptedPeer
 from simulators.space import NORTH, SOUTH, THIRD, TrustSpace

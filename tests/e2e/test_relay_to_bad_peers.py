@@ -7,9 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from conftest import OperatorFactory
 from simulators.notices import read_notice
-from simulators.operators import Operator
+from simulators.operators import Operator, OperatorFactory
 from simulators.patience import until
 from simulators.peer import ScriptedPeer
 from simulators.space import NORTH, SOUTH, THIRD, Identity, TrustSpace

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import psutil
 
-from conftest import OperatorFactory
 from simulators.caller import Caller, letter
-from simulators.operators import Operator
+from simulators.operators import Operator, OperatorFactory
 from simulators.patience import until
 from simulators.peer import Gate, ScriptedPeer
 from simulators.space import NORTH, SOUTH, THIRD, TrustSpace

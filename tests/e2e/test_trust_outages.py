@@ -10,10 +10,9 @@ from typing import Any
 
 import pytest
 
-from conftest import OperatorFactory
 from simulators.caller import Answer, Caller, letter
 from simulators.notices import read_notice
-from simulators.operators import Operator
+from simulators.operators import Operator, OperatorFactory
 from simulators.patience import until
 from simulators.peer import ScriptedPeer
 from simulators.space import NORTH, SOUTH, THIRD, TrustSpace

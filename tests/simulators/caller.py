@@ -4,8 +4,10 @@ a time, nothing tidied up: what a test writes is what goes on the wire."""
 import socket
 import ssl
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from select import select
 from typing import Self
 
 from simulators.space import Identity
@@ -94,6 +96,22 @@ class Caller:
         """A command line, and its answer."""
         self.write(line.encode() + b"\r\n")
         return self.answer()
+
+    def converse(self, data: bytes, count: int) -> list[bytes]:
+        """Write without waiting for answers, while reading that many lines of them."""
+        self._socket.setblocking(False)
+        rest, answers = memoryview(data), b""
+        while answers.count(b"\n") < count:
+            with suppress(ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                rest = rest[self._socket.send(rest[:65_536]) :]
+            with suppress(ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                heard = self._socket.recv(65_536)
+                assert heard, "the server hung up"
+                answers += heard
+                continue
+            select([self._socket], [self._socket] if rest else [], [], _PATIENCE_S)
+        self._socket.settimeout(_PATIENCE_S)
+        return answers.splitlines()
 
     def answer(self) -> Answer:
         """The next reply. Raises ConnectionError when the server closed instead."""

@@ -212,6 +212,9 @@ def _with_config(args: Sequence[str], file: Path) -> list[str]:
     return [*sub, "--config", str(file), *args[len(sub) :]]
 
 
+OperatorFactory = Callable[..., Operator]
+
+
 def run_command(*args: str, stdin: str | None = None) -> Result:
     """A `vaguemestre` command in this process. A traceback instead of an answer fails the test."""
     try:
