@@ -77,15 +77,24 @@ def keys_path(config: Config) -> Path:
 
 def migrate(config: Config) -> str:
     """Make or upgrade the stores; returns the schema's version. Keys are made only where no store stands yet."""
-    path, ring_path = database_path(config), keys_path(config)
-    if not ring_path.exists() and not path.exists() and not config.storage.database:
+    ring_path = keys_path(config)
+    if not ring_path.exists() and not _stands(config):
         config.data.mkdir(parents=True, exist_ok=True, mode=0o700)
-        keys.create(ring_path)
-    elif not ring_path.exists() and config.storage.database:
         keys.create(ring_path)
     opened = _open_database(config, keys.load(ring_path), create=True)
     try:
         return schema.migrate(opened)
+    finally:
+        opened.close()
+
+
+def _stands(config: Config) -> bool:
+    """Whether there is a store already: its mail would be lost with new keys, in silence."""
+    if not config.storage.database:
+        return database_path(config).exists()
+    opened = database.open_postgresql(config.storage.database)
+    try:
+        return bool(opened.read(schema.current))
     finally:
         opened.close()
 
@@ -362,7 +371,7 @@ def _peers_server(config: Config, judging: Judge, desk: Desk, store: BlobStore) 
     _, identity = _needed(config)
     return Operator(
         config.hostname,
-        frozenset(config.domains),
+        router(config).local_domains,
         tls.server_context(identity.certificate, identity.key),
         judging,
         Intake(desk, store, config.hostname),

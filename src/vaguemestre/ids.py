@@ -4,16 +4,26 @@ Rule: an identifier fits a signed 64-bit column, grows with time (index locality
 with 12 random bits a process, practically never between processes; the primary key catches the rest.
 """
 
+import os
 import secrets
 import threading
 import time
 
 _EPOCH_US = 1_735_689_600_000_000  # 2025-01-01: 51 bits of microseconds last until 2096
-_NODE = secrets.randbits(12)
+_node = secrets.randbits(12)
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32, lower case
 
 _lock = threading.Lock()
 _last = 0
+
+
+def _renew_node() -> None:
+    """A forked process is another: with its parent's bits, both could make the same identifier."""
+    global _node  # noqa: PLW0603 - one a process is the point
+    _node = secrets.randbits(12)
+
+
+os.register_at_fork(after_in_child=_renew_node)
 
 
 def next_id() -> int:
@@ -21,7 +31,7 @@ def next_id() -> int:
     global _last  # noqa: PLW0603 - one counter a process is the point
     with _lock:
         _last = max(_last + 1, time.time_ns() // 1000 - _EPOCH_US)
-        return _last << 12 | _NODE
+        return _last << 12 | _node
 
 
 def to_text(identifier: int) -> str:

@@ -10,7 +10,7 @@ from vaguemestre import app as composition
 from vaguemestre.app import Entrance
 from vaguemestre.cli.presentation import ConfigFile, load, refusals
 from vaguemestre.config import Config
-from vaguemestre.errors import ConfigurationError, VaguemestreError
+from vaguemestre.errors import ConfigurationError, StorageFailure, VaguemestreError
 
 
 def serve(config: ConfigFile) -> None:
@@ -21,9 +21,11 @@ def serve(config: ConfigFile) -> None:
             entrance = composition.open_entrance(loaded, composition.workers_of(loaded)) if loaded.trust else None
             whole = uvloop.run(_serve(loaded, entrance))
         except OSError as error:
+            raise _unusable(error) from error
+        except StorageFailure as error:
             raise ConfigurationError(
-                f"A port cannot be opened: {error.strerror or error}. Is another program using it?",
-                f"Un port ne peut pas être ouvert : {error.strerror or error}. Un autre programme l'utilise-t-il ?",
+                f"{error.en} Run vaguemestre doctor, then db check; what is damaged comes back from a back-up.",
+                f"{error.fr} Lancez vaguemestre doctor, puis db check ; ce qui est abîmé se rétablit d'une sauvegarde.",
             ) from error
         if not whole:
             raise VaguemestreError(
@@ -45,3 +47,17 @@ async def _serve(config: Config, entrance: Entrance | None) -> bool:
         for wait in waits:
             wait.cancel()
         return stop.is_set()
+
+
+def _unusable(error: OSError) -> ConfigurationError:
+    """What the system refused at the start: a file where it names one, else a port."""
+    why = error.strerror or str(error)
+    if error.filename is not None:
+        return ConfigurationError(
+            f"{error.filename} cannot be used: {why}. Correct the path, or the rights of the service's user.",
+            f"{error.filename} est inutilisable : {why}. Corrigez le chemin, ou les droits de l'utilisateur du service.",
+        )
+    return ConfigurationError(
+        f"A port cannot be opened: {why}. Is another program using it?",
+        f"Un port ne peut pas être ouvert : {why}. Un autre programme l'utilise-t-il ?",
+    )

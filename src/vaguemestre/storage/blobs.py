@@ -24,7 +24,7 @@ from vaguemestre import ids
 from vaguemestre.errors import StorageFailure
 from vaguemestre.storage import sealing
 from vaguemestre.storage.bulk import BulkInsert
-from vaguemestre.storage.database import Identifier, metadata
+from vaguemestre.storage.database import Identifier, before_commit, metadata
 from vaguemestre.storage.keys import Keyring
 from vaguemestre.storage.objects import ObjectStore
 from vaguemestre.storage.packs import PackStore
@@ -283,9 +283,9 @@ class BlobReader:
 
 
 def insert(connection: sa.Connection, new: Sequence[Sealed], packs: PackStore | None = None) -> None:
-    """Write the rows of sealed blobs, once the packs that hold their content are on disk."""
+    """Write the rows of sealed blobs; the commit waits until the packs that hold their content are on disk."""
     if packs is not None:
-        packs.flush({each.pack for each in new if each.pack is not None})
+        before_commit(connection, packs.flushing({each.pack for each in new if each.pack is not None}))
     rows = [
         (each.id, each.size, each.digest, each.key_number, each.wrapped_key, each.content, each.pack, each.place)
         for each in new
