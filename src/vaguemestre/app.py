@@ -195,6 +195,7 @@ def submission(config: Config, stores: Stores, trusted: TrustedSet) -> Submissio
         stores.blobs,
         router(config),
         judge(config, trusted),
+        notifier(config, stores),
         config.hostname,
         retry_policy(config),
         config.smtp.message_size,

@@ -6,11 +6,13 @@ from email import message_from_bytes, policy
 import pytest
 
 from simulators.caller import Caller, letter
+from simulators.notices import read_notice
 from simulators.operators import Operator
 from simulators.patience import until
 from simulators.space import NORTH, SOUTH, TrustSpace
 from vaguemestre.mailstore import accounts
 from vaguemestre.mailstore.model import AccountState
+from vaguemestre.transport.envelope import Recipient
 
 AUTHOR = NORTH.address("claire")
 
@@ -204,3 +206,17 @@ def test_several_messages_pass_over_one_connection_in_order(space: TrustSpace, s
         assert caller.closed()
     subjects = [message.summary.subject for message in south.messages("lucie")[: -before or None]]
     assert subjects == [f"Lettre {number}" for number in (4, 3, 2, 1, 0)]
+
+
+def test_a_colleague_who_asked_is_told_of_the_delivery_at_once(south: Operator) -> None:
+    """RFC 3461 §5.2.2, between two accounts of one operator."""
+    to = SOUTH.address("ines")
+    before = len(south.messages("rose"))
+    south.write(accounts.change_state, SOUTH.address("rose"), AccountState.ACTIVE)
+    south.send("rose", [Recipient(to, frozenset({"SUCCESS"}))], "Entre nous", envelope_id="lettre 1")
+    assert len(south.messages("rose")) == before + 1
+    notice = read_notice(south.content(south.messages("rose")[0]))
+    assert notice.fields["Action"] == "delivered"
+    assert notice.fields["Final-Recipient"] == f"rfc822; {to}"
+    assert notice.fields["Original-Envelope-Id"] == "lettre 1"
+    assert f"a été remis à {to}" in notice.french

@@ -5,7 +5,7 @@ one that is refused refuses the whole, in words that say what to do; what is acc
 Sent mailbox, delivered to local inboxes, queued for the others and journalled, in one transaction.
 
 Rules: an author writes as an address of their own account; a recipient's domain is local or in the allow-list in force.
-Standards: RFC 5321 §3.6.2, RFC 6409 §3.3; spec trust-space §1 (mail stays within the trust space).
+Standards: RFC 5321 §3.6.2, RFC 6409 §3.3, RFC 3461 §5.2.2; spec trust-space §1 (mail stays within the trust space).
 """
 
 from collections.abc import Iterable, Sequence
@@ -33,6 +33,7 @@ from vaguemestre.protocols.smtp.addresses import Address
 from vaguemestre.storage.blobs import BlobStore, Sealed
 from vaguemestre.storage.database import Database
 from vaguemestre.transport import queue
+from vaguemestre.transport.bounces import Notifier
 from vaguemestre.transport.envelope import Envelope, Recipient
 from vaguemestre.transport.retry import RetryPolicy
 from vaguemestre.transport.routing import Router
@@ -89,6 +90,7 @@ class Submission:
         store: BlobStore,
         router: Router,
         judge: Judge,
+        notifier: Notifier,
         hostname: str,
         policy: RetryPolicy,
         size_limit: int,
@@ -97,6 +99,7 @@ class Submission:
         self._blobs = store
         self._router = router
         self._judge = judge
+        self._notifier = notifier
         self._hostname = hostname
         self._policy = policy
         self._size_limit = size_limit
@@ -206,6 +209,8 @@ class Submission:
             for recipient, to in checked.local
         ]
         journal.append(connection, entries)
+        asked = [recipient for recipient, _ in checked.local if "SUCCESS" in recipient.notify]
+        self._notifier.delivered(connection, sealed.id, way, asked, now)
         return Submitted(subject, delivered, queued)
 
     def _journal_refusal(self, envelope: Envelope, error: VaguemestreError) -> None:
