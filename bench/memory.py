@@ -50,7 +50,10 @@ class Seen:
     seconds: float
 
 
-MANY = (Case("50 peers, 25 MB each, BDAT", PEERS, 25 * MEGABYTE), Case("50 peers, 25 MB each, DATA", PEERS, 25 * MEGABYTE, False))
+MANY = (
+    Case("50 peers, 25 MB each, BDAT", PEERS, 25 * MEGABYTE),
+    Case("50 peers, 25 MB each, DATA", PEERS, 25 * MEGABYTE, False),
+)
 ONE = Case("one message of 700 MB", 1, 700 * MEGABYTE)
 
 
@@ -109,7 +112,12 @@ def _measure(ours: Measured, case: Case) -> Seen:
 def _load(ours: Measured, case: Case) -> None:
     tally = Tally()
     letters = (
-        Letter(f"memory-{time.time_ns()}", f"sender@{operator.CLIENT}", f"u{number % USERS + 1}@{operator.SERVER}", case.size)
+        Letter(
+            f"memory-{time.time_ns()}",
+            f"sender@{operator.CLIENT}",
+            f"u{number % USERS + 1}@{operator.SERVER}",
+            case.size,
+        )
         for number in range(case.peers)
     )
     context = tls.client_context(ours.certificate, ours.key)

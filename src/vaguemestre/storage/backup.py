@@ -74,7 +74,6 @@ def restore(source: Path, database: Path, folders: Mapping[str, Path], progress:
 def _copy_rows(database: Path, key: bytes, target: Path) -> None:
     pragmas = (
         f"PRAGMA key = \"x'{key.hex()}'\"",
-        "PRAGMA cipher_page_size = 8192",
         "PRAGMA cipher_hmac_algorithm = HMAC_SHA256",
     )
     source, copy = sqlcipher.connect(str(database)), sqlcipher.connect(str(target))

@@ -48,7 +48,7 @@ Identifier = sa.BigInteger().with_variant(sa.INTEGER(), "sqlite")
 
 _BATCH = 256  # more would not share the commit better, and would make the first wait for the last
 _BUSY_SECONDS = 10
-_PAGE_OCTETS = 8192
+_PAGE_OCTETS = 4096  # what SQLCipher takes by itself
 _WAITS = "before commit"
 
 _SQLITE_OF_ONE_STATEMENT = {1, 18, 19, 20, 25}  # ERROR, TOOBIG, CONSTRAINT, MISMATCH, RANGE: the transaction goes on
@@ -357,13 +357,12 @@ def open_sqlcipher(path: Path, key: bytes, *, create: bool = False, readers: int
         try:
             connection.execute("PRAGMA cipher_log_level = NONE")  # its errors reach us as exceptions
             connection.execute(f"PRAGMA key = \"x'{key.hex()}'\"")
-            connection.execute(f"PRAGMA cipher_page_size = {_PAGE_OCTETS}")
             connection.execute("PRAGMA cipher_hmac_algorithm = HMAC_SHA256")  # processors have instructions for it
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
             connection.execute("PRAGMA cache_size = -16384")
-            connection.execute("PRAGMA wal_autocheckpoint = 2000")
+            connection.execute("PRAGMA wal_autocheckpoint = 4000")
             connection.execute("PRAGMA temp_store = MEMORY")  # a temporary file would stand on disk in clear
             if reader:
                 connection.execute("PRAGMA query_only = ON")
