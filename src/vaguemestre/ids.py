@@ -12,6 +12,7 @@ import time
 _EPOCH_US = 1_735_689_600_000_000  # 2025-01-01: 51 bits of microseconds last until 2096
 _node = secrets.randbits(12)
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32, lower case
+_PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
 
 _lock = threading.Lock()
 _last = 0
@@ -36,7 +37,16 @@ def next_id() -> int:
 
 def to_text(identifier: int) -> str:
     """The 13-character form people and replies see; sorts as the number does."""
-    return "".join(_ALPHABET[identifier >> shift & 31] for shift in range(60, -1, -5))
+    pairs = _PAIRS
+    return (
+        _ALPHABET[identifier >> 60]
+        + pairs[identifier >> 50 & 1023]
+        + pairs[identifier >> 40 & 1023]
+        + pairs[identifier >> 30 & 1023]
+        + pairs[identifier >> 20 & 1023]
+        + pairs[identifier >> 10 & 1023]
+        + pairs[identifier & 1023]
+    )
 
 
 def from_text(text: str) -> int:

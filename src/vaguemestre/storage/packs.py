@@ -43,6 +43,7 @@ class PackStore:
         self._quiet_s = quiet_s
         self._lock = threading.Lock()
         self._pack = 0
+        self._mark_now = ""  # of the pack at hand: looked for before each append
         self._file: int | None = None
         self._end = 0
         self._flushed: dict[int, int] = {}  # open files by pack, for `flush`; one thread writes, and flushes
@@ -131,7 +132,7 @@ class PackStore:
 
     def _open(self) -> int:
         """The file to append to: the one at hand, one that nobody holds and is not full, or a new one."""
-        if self._file is not None and self._end < self._full and not self._mark(self._pack).exists():
+        if self._file is not None and self._end < self._full and not os.path.exists(self._mark_now):  # noqa: PTH110
             return self._file
         self._let_go()
         for pack in sorted(self._packs(), reverse=True):
@@ -165,6 +166,7 @@ class PackStore:
             os.close(file)
             return False
         self._pack, self._file, self._end = pack, file, found.st_size
+        self._mark_now = str(self._mark(pack))
         return True
 
     def _packs(self) -> Iterator[int]:
