@@ -32,9 +32,9 @@ def strict(space: TrustSpace, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 @pytest.fixture(scope="module")
 def impatient(space: TrustSpace, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
-    """An operator that waits half a second for its peers."""
+    """An operator that waits a second for its peers."""
     with pytest.MonkeyPatch.context() as patch:
-        short = partial(ServerLimits, idle=0.5, handshake=0.5, content_grace=0.5, slowest=100_000, farewell=0.5)
+        short = partial(ServerLimits, idle=1.0, handshake=1.0, content_grace=0.5, slowest=100_000, farewell=0.5)
         patch.setattr(composition, "ServerLimits", short)
         patch.setattr(smtp, "_SWEEP_S", 0.05)
         running = Operator(space, tmp_path_factory.mktemp("impatient"), SOUTH, ("claire",), smtp={"connections": 3})

@@ -79,7 +79,7 @@ def test_a_message_that_nobody_takes_in_time_is_told_late_then_failed(
     space: TrustSpace, operator: OperatorFactory
 ) -> None:
     with ScriptedPeer(space.identity(THIRD), always={"RCPT": Reply(451, "4.3.0", ("Try later",))}) as peer:
-        north = sender(operator, peer, warn_after=0.3, give_up_after=2.0)
+        north = sender(operator, peer, warn_after=0.3, give_up_after=3.0)
         north.send("claire", [TO])
         until(lambda: len(north.messages("claire")) == 2, "two notifications")
         settled(north)

@@ -133,7 +133,7 @@ def test_past_the_grace_nobody_is_admitted_until_a_good_list_comes(
     space: TrustSpace, operator: OperatorFactory, sources: Path
 ) -> None:
     publish(sources, space.signed())
-    south = receiver(operator, sources, grace=1.5).start()
+    south = receiver(operator, sources, grace=2.0).start()
     admits(space, south)
     (sources / "list.xml").unlink()
     until(lambda: asked(space, south).status == "451 4.7.1", "the grace is over")

@@ -142,24 +142,26 @@ class ScriptedPeer:
 
     async def _serve(self) -> None:
         self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
-        sessions: set[asyncio.Task[None]] = set()
+        self._over = False
 
         async def session(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            self.connections += 1
-            task = asyncio.create_task(_Conversation(self, self.connections, reader, writer, self._tls).run())
-            sessions.add(task)
-            await asyncio.wait([task])
-            sessions.discard(task)
+            try:
+                if not self._over:
+                    self.connections += 1
+                    await _Conversation(self, self.connections, reader, writer, self._tls).run()
+            finally:
+                writer.transport.abort()
 
         server = await asyncio.start_server(session, "127.0.0.1", self.port)
         self.port = server.sockets[0].getsockname()[1]
         self._ready.set()
         await self._stopping.wait()
+        self._over = True
         server.close()
-        for task in sessions:
-            task.cancel()
-        await asyncio.gather(*sessions, return_exceptions=True)
-        await asyncio.sleep(0)
+        while others := asyncio.all_tasks() - {asyncio.current_task()}:
+            for conversation in set(self._open):
+                conversation.abort()
+            await asyncio.wait(others, timeout=0.1)
 
     def _action(self, stage: str) -> Action | None:
         self.passages.append(stage)
@@ -192,11 +194,13 @@ class _Conversation:
         self._content: list[bytes] = []
         self._chunked = False
         self._finished = False
+        self._task: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
         peer = self._peer
         peer.at_once += 1
         peer._open.add(self)
+        self._task = asyncio.current_task()
         peer.most_at_once = max(peer.most_at_once, peer.at_once)
         try:
             with suppress(_Over, OSError, TlsError):
@@ -204,7 +208,11 @@ class _Conversation:
         finally:
             peer.at_once -= 1
             peer._open.discard(self)
-            self._writer.transport.abort()
+
+    def abort(self) -> None:
+        """Cut the line, wherever the conversation stands."""
+        if self._task is not None:
+            self._task.cancel()
 
     async def _converse(self) -> None:
         refusal = await self._at("connect")
