@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import sqlalchemy as sa
+from tests.simulators.load import Letter
 
 from bench import operator
 from bench.row import Row
-from tests.simulators.load import Letter
 from vaguemestre import app as composition
 from vaguemestre import config
 from vaguemestre.mailstore import accounts
