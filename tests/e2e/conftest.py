@@ -1,6 +1,5 @@
 """Operators, callers and peers for the end-to-end tests."""
 
-import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -49,10 +48,3 @@ def south(space: TrustSpace, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 def north(operator: OperatorFactory) -> Operator:
     """An operator with one author, claire, not started yet."""
     return operator(NORTH)
-
-
-@pytest.fixture
-def free_port() -> int:
-    """A port of 127.0.0.1 that nobody uses now."""
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])

@@ -10,6 +10,7 @@ import pytest
 
 from simulators.notices import read_notice
 from simulators.operators import Operator, OperatorFactory, answer_of, run_command
+from simulators.ports import free_port
 from simulators.space import NORTH, SOUTH
 from vaguemestre.cli.program import program
 
@@ -291,9 +292,9 @@ def test_the_command_runs_as_a_module_and_as_a_process() -> None:
     assert done.stderr == ""
 
 
-def test_the_demo_s_letter_arrives(tmp_path: Path, free_port: int) -> None:
+def test_the_demo_s_letter_arrives(tmp_path: Path) -> None:
     """`make demo ARGS=--check`: the journey of the letter as JSON, exit code 0."""
-    base = str(min(max(free_port - 80, 1024), 65_000))
+    base = str(free_port(100))
     done = subprocess.run(
         [sys.executable, "-m", "vaguemestre", "demo", "--data", str(tmp_path / "demo"), "--port-base", base, "--check"],
         check=False,

@@ -11,6 +11,7 @@ from simulators.caller import Caller, letter
 from simulators.operators import Operator, OperatorFactory
 from simulators.patience import until
 from simulators.peer import Gate, ScriptedPeer
+from simulators.ports import free_port
 from simulators.space import NORTH, SOUTH, THIRD, TrustSpace
 
 AUTHOR, TO = NORTH.address("claire"), SOUTH.address("claire")
@@ -55,8 +56,9 @@ def test_a_message_going_out_is_finished_before_the_stop(space: TrustSpace, oper
         assert len(peer.taken) == 1
 
 
-def test_what_waits_survives_a_restart_and_a_kill(space: TrustSpace, operator: OperatorFactory, free_port: int) -> None:
-    routes = {THIRD.domain: f"127.0.0.1:{free_port}"}
+def test_what_waits_survives_a_restart_and_a_kill(space: TrustSpace, operator: OperatorFactory) -> None:
+    port = free_port()
+    routes = {THIRD.domain: f"127.0.0.1:{port}"}
     north = operator(NORTH, queue={"routes": routes, "pause_scale": 0.01}).start_process()
     sent = [north.send("claire", [FAR], f"Lettre {number}").id for number in range(3)]
     until(lambda: len(north.journal("deferral")) >= 3, "nobody answers")
@@ -64,7 +66,7 @@ def test_what_waits_survives_a_restart_and_a_kill(space: TrustSpace, operator: O
     north.start_process()
     north.kill()
     assert len(north.queued()) == 3
-    with ScriptedPeer(space.identity(THIRD), port=free_port) as peer:
+    with ScriptedPeer(space.identity(THIRD), port=port) as peer:
         north.start_process()
         peer.takes(3)
         until(lambda: not north.queued(), "the queue is empty")
@@ -73,8 +75,8 @@ def test_what_waits_survives_a_restart_and_a_kill(space: TrustSpace, operator: O
     assert "injoignable" not in str(north.messages("claire"))
 
 
-def test_a_port_in_use_is_said(space: TrustSpace, operator: OperatorFactory, free_port: int) -> None:
-    south = operator(SOUTH, smtp={"listen": f"127.0.0.1:{free_port}"}).start()
+def test_a_port_in_use_is_said(space: TrustSpace, operator: OperatorFactory) -> None:
+    south = operator(SOUTH, smtp={"listen": f"127.0.0.1:{free_port()}"}).start()
     answer = south.process("serve")
     assert answer.returncode == 2
     assert "Un port ne peut pas être ouvert" in answer.stderr

@@ -15,6 +15,7 @@ from simulators.notices import read_notice
 from simulators.operators import Operator, OperatorFactory
 from simulators.patience import until
 from simulators.peer import ScriptedPeer
+from simulators.ports import free_port
 from simulators.space import NORTH, SOUTH, THIRD, TrustSpace
 from vaguemestre.protocols.smtp.replies import Reply
 from vaguemestre.transport.submission import RecipientRefusedError
@@ -211,11 +212,12 @@ def test_a_certificate_revoked_meanwhile_is_refused_on_an_open_connection(
 
 
 def test_an_operator_refreshes_from_an_authority_over_http(
-    space: TrustSpace, operator: OperatorFactory, tmp_path: Path, free_port: int
+    space: TrustSpace, operator: OperatorFactory, tmp_path: Path
 ) -> None:
     """The list and the CRLs as `vaguemestre serve` publishes them; what changes there is in force here."""
     folder = Path(shutil.copytree(space.folder / "authority", tmp_path / "authority"))
-    authority, base = Authority.open(folder), f"http://127.0.0.1:{free_port}"
+    listen = f"127.0.0.1:{free_port()}"
+    authority, base = Authority.open(folder), f"http://{listen}"
     authority.publish(space.now, add=[allowlist.entry(each.domain, each.dn) for each in (SOUTH, THIRD)])
     south = operator(
         SOUTH,
@@ -224,7 +226,7 @@ def test_an_operator_refreshes_from_an_authority_over_http(
             "crls": [f"{base}/crl/root.crl", f"{base}/crl/issuing.crl"],
             "refresh": OFTEN,
         },
-        authority={"folder": str(folder), "listen": f"127.0.0.1:{free_port}"},
+        authority={"folder": str(folder), "listen": listen},
     ).start()
     answer = asked(space, south)
     assert answer.status == "550 5.7.1"

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Self
 
 from simulators.patience import until
+from simulators.ports import free_port
 from simulators.software import program
 from simulators.space import Identity, Place
 
@@ -57,7 +58,7 @@ class Postfix:
         assert os.geteuid() == 0, "Postfix only starts as root: run this test as root (in a container, for example)"
         self._postfix = program("postfix")
         self.place = place
-        self.port, self._own_port = _free_port(), _free_port()
+        self.port, self._own_port = free_port(), free_port()
         # Not under pytest's folder: Postfix's processes have users of their own, who may not enter it.
         self._folder = Path(tempfile.mkdtemp(prefix="vaguemestre-postfix-"))
         self._folder.chmod(0o755)
@@ -154,11 +155,6 @@ class Postfix:
             ).returncode
             said.seek(0)
             assert code == 0, f"postfix {verb}: {said.read().decode()} {self.log}"
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])
 
 
 def _listens(port: int) -> bool:
