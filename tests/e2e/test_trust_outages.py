@@ -237,6 +237,27 @@ def test_an_operator_refreshes_from_an_authority_over_http(
     until(lambda: asked(space, south).code == 550, "the withdrawn domain is refused")
 
 
+def test_a_new_list_is_in_force_in_every_process(space: TrustSpace, operator: OperatorFactory, sources: Path) -> None:
+    """Connections are taken by processes of their own, which have no list but the one kept on disk."""
+    publish(sources, space.signed())
+    crls = [str(sources / name) for name in ("root.crl", "issuing.crl")]
+    trust = {"list": str(sources / "list.xml"), "crls": crls, "refresh": OFTEN}
+    south = operator(SOUTH, trust=trust, smtp={"workers": 2}).start_process()
+    lines = [Caller.secured(south.port, space.identity(NORTH)) for _ in range(8)]
+    try:
+        assert {caller.say(f"MAIL FROM:<{AUTHOR}>").code for caller in lines} == {250}
+        later = space.now + timedelta(seconds=5)
+        publish(sources, space.authority.sign(allowlist.render([allowlist.entry(SOUTH.domain, SOUTH.dn)], later)))
+        for caller in lines:
+            until(
+                lambda line=caller: line.say("RSET") and line.say(f"MAIL FROM:<{AUTHOR}>").code == 550, "it is refused"
+            )
+    finally:
+        for caller in lines:
+            caller.close()
+    until(lambda: south.journal("peer-refusal", "domain-not-listed"), "the refusals are journalled")
+
+
 def _also(south: Operator, toml: str) -> None:
     text = south.config_file.read_text().replace("[queue]\n", "")
     south.config_file.write_text(text + toml)
