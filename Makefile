@@ -17,7 +17,7 @@ demo: .venv/run.stamp ## Run the demo from a fresh checkout; ARGS=--check runs i
 	@$(BIN)/vaguemestre demo --data .demo $(ARGS)
 
 test: .venv/all.stamp debian-packages ## Run every test from a fresh checkout; ARGS goes to pytest
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup tests $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile tests $(ARGS)
 
 check: .venv/all.stamp ## Format, lint, types, layering
 	$(BIN)/ruff format --check .

@@ -27,7 +27,8 @@ from vaguemestre.protocols import tls
 from vaguemestre.servers import workers
 from vaguemestre.servers.authority import HttpServer, application
 from vaguemestre.servers.limits import ServerLimits
-from vaguemestre.servers.smtp import Listener, Operator
+from vaguemestre.servers.listener import Listener
+from vaguemestre.servers.smtp import Operator
 from vaguemestre.servers.workers import Front, RemoteDesk
 from vaguemestre.storage import database, keys, schema
 from vaguemestre.storage.blobs import BlobStore
@@ -222,7 +223,10 @@ class Entrance:
 def open_entrance(config: Config, workers_wanted: int) -> Entrance:
     """Open the port and start the processes. Before any thread or event loop. Raises OSError."""
     listening = _listening(config)
-    return Entrance(listening, workers.fork(workers_wanted, lambda line: uvloop.run(_front(config, listening, line))))
+    return Entrance(
+        listening,
+        workers.fork(workers_wanted, lambda line: uvloop.run(_front(config, listening, line, workers_wanted))),
+    )
 
 
 def workers_of(config: Config) -> int:
@@ -310,7 +314,7 @@ async def _operator(config: Config, entrance: Entrance) -> AsyncIterator[None]:
         )
         if not trusted.usable(clock.now()):
             await _refresh(trust, trusted, stores.database)
-        listener = Listener(_peers_server(config, judging, reception, stores.blobs), entrance.listening)
+        listener = Listener(_peers_server(config, judging, reception, stores.blobs, 1), entrance.listening)
         if entrance.fronts:
             await asyncio.gather(*(front.begin(reception) for front in entrance.fronts))
         else:
@@ -328,7 +332,7 @@ async def _operator(config: Config, entrance: Entrance) -> AsyncIterator[None]:
             entrance.listening.close()
 
 
-async def _front(config: Config, listening: socket.socket, line: socket.socket) -> None:
+async def _front(config: Config, listening: socket.socket, line: socket.socket, sharing: int) -> None:
     """A front process: nothing of its own but the socket, what it trusts and the keys; the desk is the writer's."""
     judging: list[Judge] = []
 
@@ -352,7 +356,7 @@ async def _front(config: Config, listening: socket.socket, line: socket.socket) 
         config.storage.inline_limit,
         _packs(config),
     )
-    listener = Listener(_peers_server(config, judging[0], desk, store), listening)
+    listener = Listener(_peers_server(config, judging[0], desk, store, sharing), listening)
     await listener.start()
     _settle_memory()
     if await _first(desk.stopping, desk.ended):
@@ -368,7 +372,8 @@ async def _first(wanted: asyncio.Event, other: asyncio.Event) -> bool:
     return wanted.is_set()
 
 
-def _peers_server(config: Config, judging: Judge, desk: Desk, store: BlobStore) -> Operator:
+def _peers_server(config: Config, judging: Judge, desk: Desk, store: BlobStore, sharing: int) -> Operator:
+    """The server for peers; `sharing` processes have the limits on connections between them."""
     _, identity = _needed(config)
     return Operator(
         config.hostname,
@@ -377,8 +382,8 @@ def _peers_server(config: Config, judging: Judge, desk: Desk, store: BlobStore) 
         judging,
         Intake(desk, store, config.hostname),
         ServerLimits(
-            connections=config.smtp.connections,
-            connections_per_address=config.smtp.connections_per_address,
+            connections=-(-config.smtp.connections // sharing),
+            connections_per_address=-(-config.smtp.connections_per_address // sharing),
             message_size=config.smtp.message_size,
             recipients=config.smtp.recipients,
         ),

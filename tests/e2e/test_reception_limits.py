@@ -14,7 +14,7 @@ from simulators.patience import until
 from simulators.space import NORTH, SOUTH, TrustSpace
 from vaguemestre import app as composition
 from vaguemestre.protocols.smtp.server import ServerConnection
-from vaguemestre.servers import smtp
+from vaguemestre.servers import listener, smtp
 from vaguemestre.servers.limits import ServerLimits
 
 AUTHOR, TO = NORTH.address("claire"), SOUTH.address("claire")
@@ -36,7 +36,7 @@ def impatient(space: TrustSpace, tmp_path_factory: pytest.TempPathFactory) -> It
     with pytest.MonkeyPatch.context() as patch:
         short = partial(ServerLimits, idle=1.0, handshake=1.0, content_grace=0.5, slowest=100_000, farewell=0.5)
         patch.setattr(composition, "ServerLimits", short)
-        patch.setattr(smtp, "_SWEEP_S", 0.05)
+        patch.setattr(listener, "_SWEEP_S", 0.05)
         running = Operator(space, tmp_path_factory.mktemp("impatient"), SOUTH, ("claire",), smtp={"connections": 3})
         yield running.start()
         running.close()

@@ -15,9 +15,9 @@ class ServerLimits:
     connections_per_address: int = 100
     handshake: float = 30
     idle: float = 300
+    before_tls: float = 600  # a stranger may not keep a place with NOOPs
     slowest: int = 1024
     content_grace: float = 120
-    refusals: int = 20
     message_size: int = 50 * 1024 * 1024
     recipients: int = 1000
     stop_grace: float = 10

@@ -11,7 +11,6 @@ Standards: RFC 5321, RFC 3207, RFC 3461 (what is recorded), spec trust-space §2
 
 import asyncio
 import contextlib
-import socket
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -31,71 +30,28 @@ from vaguemestre.protocols.smtp.replies import Reply
 from vaguemestre.protocols.smtp.server import Limits, ServerConnection
 from vaguemestre.protocols.tls import TlsConnection, TlsError
 from vaguemestre.servers.limits import Admittance, ServerLimits
+from vaguemestre.servers.replies import (
+    BYE,
+    OK,
+    READY,
+    RECIPIENT_OK,
+    STOPPING,
+    TOO_MANY,
+    TOO_SLOW,
+    TRY_LATER,
+    MailboxFullError,
+    NotServedError,
+    refusal,
+)
 from vaguemestre.transport.envelope import Envelope, Recipient
-from vaguemestre.transport.intake import Accepted, Arrival, Incoming, Intake, LoopError, Peer
+from vaguemestre.transport.intake import Accepted, Arrival, Incoming, Intake, Peer
 from vaguemestre.trust.admission import Admission
 from vaguemestre.trust.judge import Judge
 
 _SPOOL_STEP = 262_144
-_READ_STEP = 131_072  # so that 50 peers at full speed hold the loop for 30 ms, not 70, before it comes round again
-_SWEEP_S = 5.0
+READ_STEP = 131_072  # so that 50 peers at full speed hold the loop for 30 ms, not 70, before it comes round again
 _MOST_AT_ONCE = 128  # pipelined commands handled before the other sessions have their turn
 _log = log.get("servers.smtp")
-
-
-class NotServedError(VaguemestreError):
-    """The recipient's domain is not this operator's, which relays for nobody."""
-
-    def __init__(self, domain: str) -> None:
-        super().__init__(
-            f"This server takes no mail for {domain}. Check the MX record of the recipient's domain.",
-            f"Ce serveur ne reçoit pas le courrier de {domain}. Vérifiez le MX du domaine du destinataire.",
-        )
-
-
-class MailboxFullError(VaguemestreError):
-    """The recipient's account has no room left."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "The recipient's mailbox is full. Try again later, or tell them by another means.",
-            "La boîte du destinataire est pleine. Réessayez plus tard, ou prévenez-le autrement.",
-        )
-
-
-# The one table from error to reply; the first class that fits decides.
-_REPLIES: tuple[tuple[type[VaguemestreError], int, str], ...] = (
-    (UnknownAccountError, 550, "5.1.1"),
-    (NotServedError, 550, "5.7.1"),
-    (AccountClosedError, 550, "5.2.1"),
-    (MailboxFullError, 452, "4.2.2"),
-    (LoopError, 554, "5.4.6"),
-    (faults.MessageSizeError, 552, "5.3.4"),
-    (StorageFailure, 451, "4.3.0"),
-    (VaguemestreError, 451, "4.3.0"),
-)
-_OK = Reply(250, "2.1.0", ("OK",))
-_RECIPIENT_OK = Reply(250, "2.1.5", ("OK",))
-_READY = Reply(220, "2.0.0", ("Ready to start TLS",))
-_BYE = Reply(221, "2.0.0", ("Au revoir",))
-_TRY_LATER = Reply.explained(
-    451,
-    "4.3.0",
-    "Incident de notre côté ; rien n'est perdu, réessayez plus tard.",
-    "Trouble on our side; nothing is lost, try again later.",
-)
-_TOO_MANY = Reply.explained(
-    421, "4.7.0", "Trop de connexions ; réessayez dans un instant.", "Too many connections; try again in a moment."
-)
-_STOPPING = Reply.explained(
-    421, "4.3.2", "Le serveur s'arrête ; réessayez dans un instant.", "The server is stopping; try again in a moment."
-)
-_TOO_SLOW = Reply.explained(
-    421,
-    "4.4.2",
-    "Connexion trop lente ou muette ; elle est fermée.",
-    "The connection was too slow or silent; it is closed.",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +113,7 @@ class Session(asyncio.BufferedProtocol):
         self._ip = str((transport.get_extra_info("peername") or ("unknown",))[0])
         self._entered = self._admittance.enter(self._ip)
         if not self._entered:
-            self._transport.write(_TOO_MANY.encode())
+            self._transport.write(TOO_MANY.encode())
             self._transport.close()
             return
         self._sessions.add(self)
@@ -276,7 +232,7 @@ class Session(asyncio.BufferedProtocol):
                 # A defect must not hang the peer: it is told to try again, and nothing was acknowledged.
                 _log.error("session failed", error=type(error).__name__, exc_info=True)
                 self._abandon()
-                self._out.append(_TRY_LATER.encode())
+                self._out.append(TRY_LATER.encode())
                 self._flush()
                 self._close()
                 return
@@ -285,7 +241,7 @@ class Session(asyncio.BufferedProtocol):
             self._abandon()
             self._close()
         elif self._stopping and not self._busy and self._envelope is None:
-            self._say_and_close(_STOPPING)
+            self._say_and_close(STOPPING)
         elif not self._busy and not self._choked:
             # Only now, with nothing left to handle: else each wait would let in more than it handles.
             self._read_on()
@@ -337,7 +293,7 @@ class Session(asyncio.BufferedProtocol):
         self._out.append(self._machine.accept_hello())
 
     def _start_tls(self, event: events.StartTls) -> None:
-        self._reply(_READY)
+        self._reply(READY)
         self._flush()
         self._tls = TlsConnection(self._operator.tls, server=True)
 
@@ -353,7 +309,7 @@ class Session(asyncio.BufferedProtocol):
             self._admit(command, decided)
 
     def _trouble(self, error: Exception) -> None:
-        self._reply(_refusal(error))
+        self._reply(refusal(error))
 
     def _admit(self, command: Mail, decided: Admission) -> None:
         if not decided.allowed:
@@ -370,7 +326,7 @@ class Session(asyncio.BufferedProtocol):
             utf8=command.smtputf8,
         )
         self._announced = command.size or 0
-        self._reply(_OK)
+        self._reply(OK)
 
     def _refuse_peer(self, decided: Admission, reverse_path: Address | None) -> None:
         evidence = decided.evidence
@@ -410,10 +366,10 @@ class Session(asyncio.BufferedProtocol):
             self._refuse_recipient(recipient, MailboxFullError())
         else:
             self._recipients.append((recipient, destination))
-            self._reply(_RECIPIENT_OK)
+            self._reply(RECIPIENT_OK)
 
     def _refuse_recipient(self, recipient: Recipient, error: Exception) -> None:
-        reply = _refusal(error)
+        reply = refusal(error)
         self._journal_message_refusal(type(error).__name__, reply, {"to": recipient.address})
         self._reply(reply)
 
@@ -432,7 +388,7 @@ class Session(asyncio.BufferedProtocol):
         try:
             self._incoming = self._operator.intake.begin(self._peer, envelope, destinations)
         except VaguemestreError as error:
-            self._reply(_refusal(error))
+            self._reply(refusal(error))
             return
         self._content_octets = 0
         self._since = time.monotonic()
@@ -493,7 +449,7 @@ class Session(asyncio.BufferedProtocol):
             self._incoming.abandon()
 
     def _not_kept(self, error: Exception) -> None:
-        reply = _refusal(error)
+        reply = refusal(error)
         self._journal_message_refusal(type(error).__name__, reply, {})
         self._abandon()
         self._reply(reply)
@@ -506,7 +462,7 @@ class Session(asyncio.BufferedProtocol):
 
     def _quit(self, event: events.Quit) -> None:
         self._abandon()
-        self._reply(_BYE)
+        self._reply(BYE)
 
     def _answered(self, event: events.Answered) -> None:
         self._reply(event.reply)
@@ -564,14 +520,15 @@ class Session(asyncio.BufferedProtocol):
             and flowing > limits.content_grace
             and self._content_octets < flowing * limits.slowest
         )
-        if silent or slow:
-            self._say_and_close(_TOO_SLOW)
+        lingering = not self._tls_text and flowing > limits.before_tls
+        if silent or slow or lingering:
+            self._say_and_close(TOO_SLOW)
 
     def stop(self) -> None:
         """Finish the message under way, if any, then say good-bye."""
         self._stopping = True
         if not self._busy and self._envelope is None and not self._transport.is_closing():
-            self._say_and_close(_STOPPING)
+            self._say_and_close(STOPPING)
 
     def abort(self) -> None:
         """Cut the line."""
@@ -594,51 +551,6 @@ _ON: dict[type, Callable[[Session, Any], None]] = {
 }
 
 
-class Listener:
-    """Listens for peers until stopped."""
-
-    def __init__(self, operator: Operator, listening: socket.socket) -> None:
-        self._operator = operator
-        self._listening = listening
-        self._sessions: set[Session] = set()
-        self._admittance = Admittance(operator.limits)
-        self._spool = ThreadPoolExecutor(4, thread_name_prefix="spool")
-        self._buffer = bytearray(_READ_STEP)
-        self._server: asyncio.Server | None = None
-        self._sweeper: asyncio.Task[None] | None = None
-
-    async def start(self) -> None:
-        """Take connections."""
-        self._server = await asyncio.get_running_loop().create_server(self._session, sock=self._listening)
-        self._sweeper = asyncio.create_task(self._sweep())
-
-    async def stop(self) -> None:
-        """Take no more connections, let messages under way end within the grace, then cut."""
-        if self._server is None or self._sweeper is None:
-            return
-        self._server.close()
-        self._sweeper.cancel()
-        for session in list(self._sessions):
-            session.stop()
-        deadline = time.monotonic() + self._operator.limits.stop_grace
-        while self._sessions and time.monotonic() < deadline:  # noqa: ASYNC110 - once, while stopping
-            await asyncio.sleep(0.05)
-        for session in list(self._sessions):
-            session.abort()
-        await asyncio.sleep(0)
-        self._spool.shutdown()
-
-    def _session(self) -> Session:
-        return Session(self._operator, self._admittance, self._sessions, self._spool, self._buffer)
-
-    async def _sweep(self) -> None:
-        while True:
-            await asyncio.sleep(_SWEEP_S)
-            now = time.monotonic()
-            for session in list(self._sessions):
-                session.sweep(now)
-
-
 def _once(recipients: list[tuple[Recipient, Destination]]) -> list[tuple[Recipient, Destination]]:
     """An account named twice, by two of its addresses too, gets the message once."""
     return list({destination.account_id: (recipient, destination) for recipient, destination in recipients}.values())
@@ -647,13 +559,6 @@ def _once(recipients: list[tuple[Recipient, Destination]]) -> list[tuple[Recipie
 def _finish(incoming: Incoming, data: bytes) -> Arrival:
     incoming.write(data)
     return incoming.finish()
-
-
-def _refusal(error: Exception) -> Reply:
-    for kind, code, enhanced in _REPLIES:
-        if isinstance(error, kind):
-            return Reply.explained(code, enhanced, error.fr, error.en)
-    return _TRY_LATER
 
 
 def _machine_limits(limits: ServerLimits) -> Limits:

@@ -211,6 +211,10 @@ class Front:
         await asyncio.get_running_loop().create_unix_connection(lambda: self._frames, sock=self._line)
         self._frames.send(Begin())
 
+    def close(self) -> None:
+        """Let go of the line, in a process that has nothing to say on it."""
+        self._line.close()
+
     @property
     def ended(self) -> asyncio.Event:
         """Set when the process is gone."""
@@ -250,13 +254,15 @@ class Front:
 
 def fork(count: int, run: Callable[[socket.socket], None]) -> list[Front]:
     """Start front processes, each to call `run` with its line to this one. Before any thread or event loop."""
-    fronts = []
+    fronts: list[Front] = []
     writer = os.getpid()
     for _ in range(count):
         ours, theirs = socket.socketpair()
         process = os.fork()
         if process == 0:
             ours.close()
+            for front in fronts:
+                front.close()  # held here too, its line would not end with the writer
             _follow(writer)
             try:
                 run(theirs)

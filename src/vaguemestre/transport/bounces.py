@@ -79,6 +79,7 @@ class Notifier:
         )
         en, fr = "An administrator cancelled it.", "Un administrateur l'a annulé."
         self.failed(connection, row, "5.7.0", "", fr, en)
+        queue.release(connection, self._blobs, row.blob_id)
         return True
 
     def _about(

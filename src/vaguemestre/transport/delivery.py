@@ -21,7 +21,6 @@ from vaguemestre import clock, ids, log
 from vaguemestre.errors import StorageFailure, VaguemestreError
 from vaguemestre.evidence import journal
 from vaguemestre.evidence.entries import Entry, Event
-from vaguemestre.mailstore import messages
 from vaguemestre.protocols.smtp.addresses import Address, AddressError
 from vaguemestre.protocols.smtp.client_events import (
     ConnectionCut,
@@ -296,12 +295,7 @@ class Delivery:
                 self._notifier.failed(connection, row, fate.status, fate.diagnostic, fate.fr, fate.en)
             elif not fate.dsn_passed_on:
                 self._notifier.relayed(connection, row, fate.diagnostic)
-        self._release(connection, row.blob_id)
-
-    def _release(self, connection: sa.Connection, blob_id: int) -> None:
-        """Let go of content that neither the queue nor a mailbox needs; a large object waits for the sweep."""
-        if not queue.in_use(connection, blob_id) and not messages.in_use(connection, blob_id):
-            self._blobs.delete(connection, [blob_id])
+        queue.release(connection, self._blobs, row.blob_id)
 
 
 _PERMANENT: dict[type[VaguemestreError], str] = {

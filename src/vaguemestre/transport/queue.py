@@ -12,6 +12,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from vaguemestre import ids
+from vaguemestre.mailstore import messages
+from vaguemestre.storage.blobs import BlobStore
 from vaguemestre.transport.envelope import Envelope, Recipient
 from vaguemestre.transport.tables import queue
 
@@ -128,6 +130,12 @@ def in_use(connection: sa.Connection, blob_id: int) -> bool:
     return (
         connection.execute(sa.select(queue.c.id).where(queue.c.blob_id == blob_id).limit(1)).one_or_none() is not None
     )
+
+
+def release(connection: sa.Connection, store: BlobStore, blob_id: int) -> None:
+    """Let go of content that neither the queue nor a mailbox needs any more; a large object waits for the sweep."""
+    if not in_use(connection, blob_id) and not messages.in_use(connection, blob_id):
+        store.delete(connection, [blob_id])
 
 
 def _change(connection: sa.Connection, row_id: int | None, values: dict[str, Any]) -> int:
