@@ -25,7 +25,6 @@ from vaguemestre.evidence.entries import Entry, Event
 from vaguemestre.jobs import Job
 from vaguemestre.protocols import tls
 from vaguemestre.servers import workers
-from vaguemestre.servers.authority import HttpServer, application
 from vaguemestre.servers.limits import ServerLimits
 from vaguemestre.servers.listener import Listener
 from vaguemestre.servers.smtp import Operator
@@ -276,6 +275,8 @@ def _settle_memory() -> None:
 @contextlib.asynccontextmanager
 async def _authority(config: Config) -> AsyncIterator[int]:
     assert config.authority is not None  # noqa: S101 - the caller checked
+    from vaguemestre.servers.authority import HttpServer, application  # noqa: PLC0415 - a web server: few need it
+
     authority = Authority.open(config.authority.folder)
     server = HttpServer(application(authority), *address(config.authority.listen))
 
