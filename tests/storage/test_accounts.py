@@ -125,8 +125,8 @@ def test_every_change_is_journalled_with_it_and_addresses_only_as_personal(
     entries = database.read(journal.log)
     assert [(each.event, each.facts, each.personal) for each in entries] == [
         ("account-creation", {"kind": "PER"}, {"address": ADDRESS}),
-        ("account-change", {"state": "suspended"}, None),
-        ("account-change", {"quota": 5}, None),
+        ("account-change", {"state": "suspended"}, {}),
+        ("account-change", {"quota": 5}, {}),
         ("account-change", {"change": "address"}, {"address": "cabinet@a.mssante.fr"}),
     ]
     assert {each.subject for each in entries} == {ids.to_text(account.id)}

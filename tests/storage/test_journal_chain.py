@@ -62,7 +62,7 @@ def test_a_chain_verifies_and_numbers_entries_without_a_gap(chain: Database) -> 
 def test_an_entry_reads_as_it_was_written(chain: Database) -> None:
     first, second = chain.read(journal.log)[:2]
     assert (second.event, second.subject, second.facts) == ("acceptance", "message1", {"n": 1, "peer": "CN=é"})
-    assert (first.personal, second.personal) == (None, {"from": "dr.1@a.mssante.fr"})
+    assert (first.personal, second.personal) == ({}, {"from": "dr.1@a.mssante.fr"})
 
 
 def test_the_hash_is_the_documented_one(database: Database) -> None:
@@ -220,8 +220,8 @@ def test_erasing_a_person_keeps_the_chain_and_the_facts(chain: Database) -> None
     after = chain.read(journal.log)
     assert verified(chain) == head
     assert [each.facts for each in after] == [each.facts for each in before]
-    assert [each.seq for each in before if each.personal is not None and after[each.seq - 1].personal is None] == [
-        seq for seq in (2, 6, 10) if before[seq - 1].personal is not None
+    assert [each.seq for each in before if each.personal and after[each.seq - 1].personal is None] == [
+        seq for seq in (2, 6, 10) if before[seq - 1].personal
     ]
     left = chain.read(lambda connection: connection.execute(sa.select(rows.c.salt, rows.c.personal)).all())
     assert all((row.salt is None) == (row.personal is None) for row in left)

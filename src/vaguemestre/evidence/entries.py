@@ -9,7 +9,6 @@ Rules: an event is a noun; facts are short, public and hold no content, no subje
 """
 
 import hashlib
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -39,14 +38,13 @@ class Event(StrEnum):
     ACCOUNT_CHANGE = "account-change"
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True):
     """One fact to append. `subject` is the message's (or account's) identifier in text, or empty."""
 
     event: Event
     subject: str
     facts: dict[str, Any]
-    personal: dict[str, Any] = field(default_factory=dict)
+    personal: dict[str, Any] = {}
 
 
 def personal_digest(salt: bytes, personal: bytes) -> bytes:

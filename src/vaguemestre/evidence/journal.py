@@ -121,5 +121,6 @@ def _pages(connection: sa.Connection) -> Iterator[Any]:
 
 
 def _recorded(row: Any) -> Recorded:
-    personal = msgspec.json.decode(row.personal) if row.personal is not None else None
+    erased = row.personal is None and row.personal_digest  # the digest stays; an entry about nobody has none
+    personal = None if erased else msgspec.json.decode(row.personal or b"{}")
     return Recorded(row.seq, row.at, row.event, row.subject, msgspec.json.decode(row.facts), personal, row.hash.hex())

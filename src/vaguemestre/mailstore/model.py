@@ -7,6 +7,8 @@ space (spec trust-space §3): PER a person, ORG a team or structure, APP a machi
 from dataclasses import dataclass
 from enum import IntFlag, StrEnum
 
+import msgspec
+
 from vaguemestre.documents.headers import Summary
 from vaguemestre.errors import VaguemestreError
 
@@ -67,8 +69,7 @@ class Account:
     created_at: int
 
 
-@dataclass(frozen=True, slots=True)
-class Destination:
+class Destination(msgspec.Struct, frozen=True):
     """Where mail for an address goes, and whether there is room; sizes in octets."""
 
     account_id: int
@@ -91,8 +92,7 @@ class Mailbox:
     unseen: int
 
 
-@dataclass(frozen=True, slots=True)
-class NewMessage:
+class NewMessage(msgspec.Struct, frozen=True):
     """A message to append: `blob_id` and `size` of content already inserted, `received_at` in Unix milliseconds."""
 
     account_id: int
@@ -104,8 +104,7 @@ class NewMessage:
     flags: Flag = NO_FLAGS
 
 
-@dataclass(frozen=True, slots=True)
-class Appended:
+class Appended(msgspec.Struct, frozen=True):
     """Where a message came to stand."""
 
     message_id: int

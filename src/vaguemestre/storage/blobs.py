@@ -3,9 +3,10 @@
 What it keeps true: a blob row points to content that is already durable and opens with the row's wrapped key; content
 stands nowhere in clear, the spool included; a blob's digest and size are bound into its key's wrapping.
 
-Rules: content up to `inline_limit` octets stands in the row, and shares the transaction's commit; larger content goes
-sealed to a spool file as it comes, then to the object store before the row is written. A crash in between leaves an
-object without a row: `sweep` deletes those. The limit was chosen by measurement (docs/adr/0004-sealed-content.md).
+Rules: very small content stands in its row; content up to `inline_limit` octets in a pack, flushed before the commit
+(docs/adr/0007-packs.md), or in its row where the store has no packs; larger content goes sealed to a spool file as it
+comes, then to the object store before the row is written. A crash in between leaves an object without a row: `sweep`
+deletes those.
 """
 
 import hashlib
@@ -13,10 +14,10 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import msgspec
 import sqlalchemy as sa
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -24,7 +25,7 @@ from vaguemestre import ids
 from vaguemestre.errors import StorageFailure
 from vaguemestre.storage import sealing
 from vaguemestre.storage.bulk import BulkInsert
-from vaguemestre.storage.database import Identifier, before_commit, metadata
+from vaguemestre.storage.database import Identifier, metadata
 from vaguemestre.storage.keys import Keyring
 from vaguemestre.storage.objects import ObjectStore
 from vaguemestre.storage.packs import PackStore
@@ -49,8 +50,7 @@ _ROW_LIMIT = 1024  # sealed content up to this costs less in its row than a plac
 _OBJECT_MAY_BE_UNROWED_S = 86_400  # no delivery takes a day from spool to commit
 
 
-@dataclass(frozen=True, slots=True)
-class Sealed:
+class Sealed(msgspec.Struct, frozen=True):
     """A blob ready to be inserted: its content is in `content`, or in a pack, or already durable in the object store."""
 
     id: int
@@ -283,9 +283,9 @@ class BlobReader:
 
 
 def insert(connection: sa.Connection, new: Sequence[Sealed], packs: PackStore | None = None) -> None:
-    """Write the rows of sealed blobs; the commit waits until the packs that hold their content are on disk."""
+    """Write the rows of sealed blobs, once the packs that hold their content are on disk."""
     if packs is not None:
-        before_commit(connection, packs.flushing({each.pack for each in new if each.pack is not None}))
+        packs.flush({each.pack for each in new if each.pack is not None})
     rows = [
         (each.id, each.size, each.digest, each.key_number, each.wrapped_key, each.content, each.pack, each.place)
         for each in new

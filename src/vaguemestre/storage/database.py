@@ -49,7 +49,6 @@ Identifier = sa.BigInteger().with_variant(sa.INTEGER(), "sqlite")
 _BATCH = 256  # more would not share the commit better, and would make the first wait for the last
 _BUSY_SECONDS = 10
 _PAGE_OCTETS = 4096  # what SQLCipher takes by itself
-_WAITS = "before commit"
 
 _SQLITE_OF_ONE_STATEMENT = {1, 18, 19, 20, 25}  # ERROR, TOOBIG, CONSTRAINT, MISMATCH, RANGE: the transaction goes on
 _log = log.get("storage.database")
@@ -61,7 +60,6 @@ class Database:
     def __init__(self, reading: sa.Engine, writing: sa.Engine, readers: int = 4) -> None:
         self._reading = reading
         self._writing = writing
-        _wait_before_commits(writing)
         self._threads = ThreadPoolExecutor(readers, thread_name_prefix="read")
         self._waiting: deque[_Write] = deque()
         self._wake = threading.Condition()
@@ -400,20 +398,6 @@ def open_postgresql(url: str, *, readers: int = 4) -> Database:
     except sa.exc.SQLAlchemyError as error:
         raise _failure(error) from error
     return Database(reading, writing, readers)
-
-
-def before_commit(connection: sa.Connection, wait: Callable[[], None]) -> None:
-    """Have `wait` called before what the transaction does becomes durable; if it raises, nothing of it does."""
-    connection.info.setdefault(_WAITS, []).append(wait)
-
-
-def _wait_before_commits(engine: sa.Engine) -> None:
-    def settle(connection: sa.Connection) -> None:
-        for wait in connection.info.pop(_WAITS, ()):
-            wait()
-
-    sa.event.listen(engine, "commit", settle)
-    sa.event.listen(engine, "rollback", lambda connection: connection.info.pop(_WAITS, None))
 
 
 def insert_or_ignore(connection: sa.Connection, table: sa.Table) -> Any:

@@ -3,8 +3,8 @@
 Why not rows: content is sealed already, and the encrypted database would encrypt it again, page by page, into its log and
 then into its file. Why not a file each: a flush each. Measured: docs/adr/0007-packs.md.
 
-What it keeps true: bytes once appended never change or move; they are on disk before the transaction that makes their
-message true, in which the row that points to them is written. A crash, or a transaction that fails, leaves bytes nobody points
+What it keeps true: bytes once appended never change or move; they are on disk before the row that points to them
+is written, in the transaction that makes its message true. A crash, or a transaction that fails, leaves bytes nobody points
 to; deleting a row destroys its content's key, and leaves bytes nobody can read. `drop_dead` removes packs in which
 nothing lives any more.
 
@@ -18,8 +18,7 @@ import fcntl
 import os
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -47,7 +46,6 @@ class PackStore:
         self._file: int | None = None
         self._end = 0
         self._flushed: dict[int, int] = {}  # open files by pack, for `flush`; one thread writes, and flushes
-        self._flusher: ThreadPoolExecutor | None = None
         self._broken: set[int] = set()
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
@@ -67,12 +65,6 @@ class PackStore:
                 self._let_go()  # what its end holds is unknown: go on in another
                 raise _failure(error) from error
             return self._pack, place
-
-    def flushing(self, packs: Collection[int]) -> Callable[[], None]:
-        """Begin to flush packs beside the caller; the function returned waits for it. That raises StorageFailure."""
-        if self._flusher is None:
-            self._flusher = ThreadPoolExecutor(1, thread_name_prefix="flush")
-        return self._flusher.submit(self.flush, packs).result
 
     def flush(self, packs: Collection[int]) -> None:
         """Force to disk what was appended to packs, by this process or another. Raises StorageFailure."""
@@ -123,8 +115,6 @@ class PackStore:
 
     def close(self) -> None:
         """Let another process append to the pack."""
-        if self._flusher is not None:
-            self._flusher.shutdown()
         with self._lock:
             self._let_go()
             while self._flushed:

@@ -1,10 +1,9 @@
 """The envelope: what SMTP says about a message beside its content (RFC 5321 §2.3.1, RFC 3461)."""
 
-from dataclasses import dataclass, field
+import msgspec
 
 
-@dataclass(frozen=True, slots=True)
-class Recipient:
+class Recipient(msgspec.Struct, frozen=True):
     """One forward-path; `notify` holds SUCCESS, FAILURE, DELAY, or NEVER; `original` is ORCPT as it came, or empty."""
 
     address: str
@@ -17,12 +16,11 @@ class Recipient:
         return domain_of(self.address)
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(msgspec.Struct, frozen=True):
     """`reverse_path` is empty for notifications (RFC 5321 §4.5.5)."""
 
     reverse_path: str
-    recipients: tuple[Recipient, ...] = field(default=())
+    recipients: tuple[Recipient, ...] = ()
     returned: str = ""  # RET: FULL, HDRS or empty
     envelope_id: str = ""
     utf8: bool = False

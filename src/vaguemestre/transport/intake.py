@@ -10,9 +10,10 @@ Standards: RFC 5321 §4.4 (trace), §6.3 (loops).
 
 import asyncio
 import time
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
+
+import msgspec
 
 from vaguemestre import clock, ids
 from vaguemestre.documents.headers import Summary, count_received, split_head, summary
@@ -41,8 +42,7 @@ class LoopError(VaguemestreError):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Peer:
+class Peer(msgspec.Struct, frozen=True):
     """Who speaks to us: what trust established, and how the line is protected. Texts are safe in a header."""
 
     name: str
@@ -53,8 +53,7 @@ class Peer:
     helo: str
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(msgspec.Struct, frozen=True):
     """A message wholly received and sealed, ready to be delivered."""
 
     peer: Peer
@@ -65,8 +64,7 @@ class Arrival:
     received_at: int
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(msgspec.Struct, frozen=True):
     """What stands for the message from now on; `repeated` when it had been received before."""
 
     id: str
@@ -174,7 +172,7 @@ def _trace(peer: Peer, envelope: Envelope, hostname: str, identifier: str, at: i
     protocol = "UTF8SMTPS" if envelope.utf8 else "ESMTPS"
     lines = (
         f"Return-Path: <{envelope.reverse_path}>\r\n"
-        f"Received: from {peer.helo} ([{peer.ip}])\r\n"
+        f"Received: from {peer.helo} ([{'IPv6:' * (':' in peer.ip)}{peer.ip}])\r\n"
         f"\t(using {peer.tls}, client certificate {_comment(peer.name)})\r\n"
         f"\tby {hostname} (Vaguemestre) with {protocol} id {identifier}{named};\r\n"
         f"\t{date}\r\n"

@@ -17,6 +17,8 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Any, TypeVar
 
+import msgspec
+
 from vaguemestre.protocols.smtp.addresses import Address, AddressError, read_path
 from vaguemestre.protocols.smtp.faults import (
     ArgumentError,
@@ -74,8 +76,7 @@ class Auth:
     initial_response: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Mail:
+class Mail(msgspec.Struct, frozen=True):
     """`reverse_path` None is the null path; `size` in octets as announced; `envid` decoded from xtext."""
 
     reverse_path: Address | None
@@ -86,8 +87,7 @@ class Mail:
     envid: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Rcpt:
+class Rcpt(msgspec.Struct, frozen=True):
     """`notify` empty means not given; `orcpt` is "address-type;address" with the address decoded from xtext."""
 
     forward_path: Address
