@@ -49,6 +49,7 @@ from vaguemestre.trust.updater import Outcome, Refreshed
 
 _RECEPTIONS_KEPT_MS = 10 * 86_400_000  # no peer goes on trying for ten days
 _DAY_S = 86_400.0
+_MOST_WORKERS = 3  # by default: one writer keeps no more of them busy, and each takes some 40 MB
 _GC_THRESHOLDS = (
     20_000,
     20,
@@ -232,7 +233,9 @@ def workers_of(config: Config) -> int:
     """How many front processes `serve` starts."""
     if config.trust is None:
         return 0
-    return max(0, (os.cpu_count() or 1) - 1) if config.smtp.workers is None else config.smtp.workers
+    if config.smtp.workers is not None:
+        return config.smtp.workers
+    return min(_MOST_WORKERS, max(0, (os.cpu_count() or 1) - 1))
 
 
 @dataclass(frozen=True, slots=True)

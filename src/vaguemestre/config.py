@@ -35,7 +35,7 @@ class Tls(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Smtp(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The listener for other operators. Sizes in octets; `workers` are processes beside the one that writes.
 
-    Without `workers`: one for each core but one.
+    Without `workers`: one for each core but one, three at most.
     """
 
     listen: str = "0.0.0.0:25"
