@@ -6,6 +6,7 @@ import typer
 
 from vaguemestre import app as composition
 from vaguemestre.cli.presentation import AsJson, ConfigFile, iso, load, moment, refusals, show
+from vaguemestre.documents.encoded_words import printable
 from vaguemestre.evidence import journal
 from vaguemestre.evidence.journal import Recorded
 
@@ -65,7 +66,9 @@ def line(entry: Recorded) -> str:
     """An entry on one line, for people."""
     personal = {"": "[effacé / erased]"} if entry.personal is None else entry.personal
     texts = [f"{key}={value}" for key, value in {**personal, **entry.facts}.items() if key != "digest" and value != ""]
-    return f"{entry.seq:>6}  {moment(entry.at)}  {entry.event:<18} {entry.subject:<13}  {' '.join(texts)}"
+    # A peer's words, its certificate's name among them, must not draw lines of their own here.
+    said = printable(" ".join(texts))
+    return f"{entry.seq:>6}  {moment(entry.at)}  {entry.event:<18} {entry.subject:<13}  {said}"
 
 
 def _read(connection: Any, message: str | None, after: int | None, limit: int) -> list[Recorded]:

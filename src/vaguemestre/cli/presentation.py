@@ -15,10 +15,12 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from vaguemestre import clock, log
 from vaguemestre import config as configuration
 from vaguemestre.config import Config
+from vaguemestre.documents.encoded_words import printable
 from vaguemestre.errors import ConfigurationError, KeyFailure, VaguemestreError
 from vaguemestre.protocols.smtp.addresses import AddressError
 from vaguemestre.trust.names import DistinguishedNameError
@@ -76,7 +78,7 @@ def show_table(as_json: bool, name: str, columns: Sequence[str], rows: Sequence[
     for column in columns:
         table.add_column(column, overflow="fold", justify="right" if isinstance(rows[0][column], int) else "left")
     for row in rows:
-        table.add_row(*("" if row[column] is None else str(row[column]) for column in columns))
+        table.add_row(*(Text("" if row[column] is None else printable(str(row[column]))) for column in columns))
     # Not folded to a width that nobody sees: what reads a pipe reads lines.
     Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH).print(table)
 

@@ -266,8 +266,10 @@ def fork(count: int, run: Callable[[socket.socket], None]) -> list[Front]:
             _follow(writer)
             try:
                 run(theirs)
-            finally:
-                os._exit(0)
+            except BaseException as error:
+                _log.error("a front failed", error=type(error).__name__, exc_info=True)
+                os._exit(1)
+            os._exit(0)
         theirs.close()
         fronts.append(Front(process, ours))
     return fronts

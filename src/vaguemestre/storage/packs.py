@@ -144,7 +144,7 @@ class PackStore:
             return False
         try:
             file = os.open(self._path(pack), os.O_RDWR)
-        except FileNotFoundError:  # dropped since it was listed
+        except OSError:  # dropped since it was listed, or another user's: there are others
             return False
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from vaguemestre import clock, ids
 from vaguemestre.documents.headers import split_head, summary
 from vaguemestre.documents.notifications import Action, Notification, RecipientStatus, render
+from vaguemestre.errors import StorageFailure
 from vaguemestre.evidence import journal
 from vaguemestre.evidence.entries import Entry, Event
 from vaguemestre.mailstore import accounts, messages
@@ -100,9 +101,12 @@ class Notifier:
         arrival: int,
     ) -> None:
         now, author = clock.now(), about.reverse_path
-        reader = self._blobs.open(connection, blob_id)
-        whole = about.returned == "FULL" and reader.size <= _ORIGINAL_LIMIT
-        original = reader.read_range(0, _ORIGINAL_LIMIT)
+        try:
+            reader = self._blobs.open(connection, blob_id)
+            whole = about.returned == "FULL" and reader.size <= _ORIGINAL_LIMIT
+            original = reader.read_range(0, _ORIGINAL_LIMIT)
+        except StorageFailure:  # the author must be told all the same, without the message
+            whole, original = False, b""
         notification = render(
             Notification(
                 author,

@@ -284,7 +284,8 @@ class Delivery:
         journal.append(connection, [Entry(fate.event, subject, facts, personal)])
         if fate.event is Event.DEFERRAL:
             late = fate.tell_now or now - row.created_at >= self._policy.warn_after * 1000
-            tell = late and not row.delay_told
+            # Cancelled meanwhile, it has no content left to tell about.
+            tell = late and not row.delay_told and queue.get(connection, row.id) is not None
             if tell:
                 self._notifier.delayed(connection, row, fate.status, fate.diagnostic, fate.fr, fate.en)
             due = min(self._policy.next_due(row.attempts + 1, now), row.expires_at)

@@ -99,7 +99,7 @@ class Line:
         """Connect and start TLS; the certificate is not judged yet. Raises VaguemestreError (see the classes above)."""
         try:
             reader, writer = await asyncio.wait_for(asyncio.open_connection(host.name, host.port), _CONNECT_S)
-        except (OSError, TimeoutError) as error:
+        except (OSError, TimeoutError, UnicodeError) as error:  # a name of a peer's DNS may be no name
             raise UnreachableFailure(host, _words(error)) from error
         line = cls(host, hostname, reader, writer)
         try:
