@@ -387,7 +387,7 @@ def _peers_server(config: Config, judging: Judge, desk: Desk, store: BlobStore, 
         Intake(desk, store, config.hostname),
         ServerLimits(
             connections=-(-config.smtp.connections // sharing),
-            connections_per_address=-(-config.smtp.connections_per_address // sharing),
+            connections_per_address=config.smtp.connections_per_address,  # one front may take a peer's whole burst
             message_size=config.smtp.message_size,
             recipients=config.smtp.recipients,
         ),

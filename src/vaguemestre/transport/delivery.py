@@ -206,6 +206,9 @@ class Delivery:
             return Fate(Event.DEFERRAL, "4.3.2", error.en, error.fr, diagnostic)
         except VaguemestreError as error:
             return Fate(Event.DEFERRAL, _TEMPORARY.get(type(error), "4.4.2"), error.en, error.fr)
+        except Exception as error:  # a defect: tried again with growing pauses, and told, like any other failure
+            _log.error("an attempt failed", error=type(error).__name__, exc_info=True)
+            return Fate(Event.DEFERRAL, "4.3.0", "Trouble on our side.", "Incident de notre côté.")
 
     async def _relay(self, row: Queued, content: BlobReader) -> Relayed:
         """Try each server of the domain; the last failure is the one raised."""
