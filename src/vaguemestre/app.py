@@ -27,7 +27,7 @@ from vaguemestre.protocols import tls
 from vaguemestre.servers import workers
 from vaguemestre.servers.limits import ServerLimits
 from vaguemestre.servers.listener import Listener
-from vaguemestre.servers.smtp import Operator
+from vaguemestre.servers.smtp import Operator, Session
 from vaguemestre.servers.workers import Front, RemoteDesk
 from vaguemestre.storage import database, keys, schema
 from vaguemestre.storage.blobs import BlobStore
@@ -318,7 +318,7 @@ async def _operator(config: Config, entrance: Entrance) -> AsyncIterator[None]:
         )
         if not trusted.usable(clock.now()):
             await _refresh(trust, trusted, stores.database)
-        listener = Listener(_peers_server(config, judging, reception, stores.blobs, 1), entrance.listening)
+        listener = _peers_listener(_peers_server(config, judging, reception, stores.blobs, 1), entrance.listening)
         if entrance.fronts:
             await asyncio.gather(*(front.begin(reception) for front in entrance.fronts))
         else:
@@ -360,7 +360,7 @@ async def _front(config: Config, listening: socket.socket, line: socket.socket, 
         config.storage.inline_limit,
         _packs(config),
     )
-    listener = Listener(_peers_server(config, judging[0], desk, store, sharing), listening)
+    listener = _peers_listener(_peers_server(config, judging[0], desk, store, sharing), listening)
     await listener.start()
     _settle_memory()
     if await _first(desk.stopping, desk.ended):
@@ -392,6 +392,10 @@ def _peers_server(config: Config, judging: Judge, desk: Desk, store: BlobStore, 
             recipients=config.smtp.recipients,
         ),
     )
+
+
+def _peers_listener(operator: Operator, listening: socket.socket) -> Listener:
+    return Listener(listening, operator.limits, lambda floor: Session(operator, floor))
 
 
 def _operator_jobs(

@@ -1,56 +1,54 @@
-"""Listening for peers: an open socket, its sessions, the sweep that closes those that take too long."""
+"""Listening for clients: an open socket, its streams, the sweep that closes those that take too long."""
 
 import asyncio
 import socket
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from vaguemestre.servers.limits import Admittance
-from vaguemestre.servers.smtp import READ_STEP, Operator, Session
+from vaguemestre.servers.limits import Admittance, ServerLimits
+from vaguemestre.servers.stream import Floor, Stream
 
 _SWEEP_S = 5.0
 
 
 class Listener:
-    """Listens for peers until stopped."""
+    """Listens until stopped; `session` makes the stream of one connection."""
 
-    def __init__(self, operator: Operator, listening: socket.socket) -> None:
-        self._operator = operator
+    def __init__(self, listening: socket.socket, limits: ServerLimits, session: Callable[[Floor], Stream]) -> None:
         self._listening = listening
-        self._sessions: set[Session] = set()
-        self._admittance = Admittance(operator.limits)
+        self._session = session
         self._spool = ThreadPoolExecutor(4, thread_name_prefix="spool")
-        self._buffer = bytearray(READ_STEP)
+        self._floor = Floor(limits, Admittance(limits), self._spool)
         self._server: asyncio.Server | None = None
         self._sweeper: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Take connections."""
-        self._server = await asyncio.get_running_loop().create_server(self._session, sock=self._listening)
+        loop, floor = asyncio.get_running_loop(), self._floor
+        self._server = await loop.create_server(lambda: self._session(floor), sock=self._listening)
         self._sweeper = asyncio.create_task(self._sweep())
 
     async def stop(self) -> None:
-        """Take no more connections, let messages under way end within the grace, then cut."""
+        """Take no more connections, let what is under way end within the grace, then cut."""
         if self._server is None or self._sweeper is None:
             return
         self._server.close()
         self._sweeper.cancel()
-        for session in list(self._sessions):
-            session.stop()
-        deadline = time.monotonic() + self._operator.limits.stop_grace
-        while self._sessions and time.monotonic() < deadline:  # noqa: ASYNC110 - once, while stopping
+        streams = self._floor.streams
+        for stream in list(streams):
+            stream.stop()
+        deadline = time.monotonic() + self._floor.limits.stop_grace
+        while streams and time.monotonic() < deadline:  # noqa: ASYNC110 - once, while stopping
             await asyncio.sleep(0.05)
-        for session in list(self._sessions):
-            session.abort()
+        for stream in list(streams):
+            stream.abort()
         await asyncio.sleep(0)
         self._spool.shutdown()
-
-    def _session(self) -> Session:
-        return Session(self._operator, self._admittance, self._sessions, self._spool, self._buffer)
 
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(_SWEEP_S)
             now = time.monotonic()
-            for session in list(self._sessions):
-                session.sweep(now)
+            for stream in list(self._floor.streams):
+                stream.sweep(now)

@@ -4,7 +4,7 @@ What it keeps true: no recipient is accepted before the certificate is admitted 
 refusal carries a code, a sentence in French and in English, and stands in the journal; `250` to content is sent only
 once the message is durable and visible. Nothing here blocks: what touches the disk runs in threads or in the writer.
 
-Flow: `buffer_updated` → TLS → machine → one method an event → reply. A session handles one event at a time; while it
+Flow: `stream` → machine → one method an event → reply. A session handles one event at a time; while it
 waits (a look-up, the spool, the commit) its peer is not read from, so that a fast peer fills no memory.
 Standards: RFC 5321, RFC 3207, RFC 3461 (what is recorded), spec trust-space §2.
 """
@@ -13,9 +13,8 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 from OpenSSL import SSL
 
@@ -28,8 +27,8 @@ from vaguemestre.protocols.smtp.addresses import Address
 from vaguemestre.protocols.smtp.commands import Mail
 from vaguemestre.protocols.smtp.replies import Reply
 from vaguemestre.protocols.smtp.server import Limits, ServerConnection
-from vaguemestre.protocols.tls import TlsConnection, TlsError
-from vaguemestre.servers.limits import Admittance, ServerLimits
+from vaguemestre.protocols.tls import TlsError
+from vaguemestre.servers.limits import ServerLimits
 from vaguemestre.servers.replies import (
     BYE,
     OK,
@@ -43,13 +42,13 @@ from vaguemestre.servers.replies import (
     NotServedError,
     refusal,
 )
+from vaguemestre.servers.stream import Floor, Stream
 from vaguemestre.transport.envelope import Envelope, Recipient
 from vaguemestre.transport.intake import Accepted, Arrival, Incoming, Intake, Peer
 from vaguemestre.trust.admission import Admission
 from vaguemestre.trust.judge import Judge
 
 _SPOOL_STEP = 262_144
-READ_STEP = 131_072  # so that 50 peers at full speed hold the loop for 30 ms, not 70, before it comes round again
 _MOST_AT_ONCE = 128  # pipelined commands handled before the other sessions have their turn
 _log = log.get("servers.smtp")
 
@@ -66,37 +65,16 @@ class Operator:
     limits: ServerLimits
 
 
-class Session(asyncio.BufferedProtocol):
+class Session(Stream):
     """One connection of a peer."""
 
-    def __init__(
-        self,
-        operator: Operator,
-        admittance: Admittance,
-        sessions: "set[Session]",
-        spool: ThreadPoolExecutor,
-        buffer: bytearray,
-    ) -> None:
+    def __init__(self, operator: Operator, floor: Floor) -> None:
+        super().__init__(floor, operator.tls)
         self._operator = operator
-        self._admittance = admittance
-        self._sessions = sessions
-        self._spool = spool
-        self._buffer = buffer
         self._machine = ServerConnection(operator.hostname, _machine_limits(operator.limits))
-        self._tls: TlsConnection | None = None
-        self._chain: tuple[bytes, ...] = ()
-        self._tls_text = ""
-        self._ip = ""
         self._helo = ""
-        self._out: list[bytes] = []
-        self._busy = False
-        self._paused = False
-        self._choked = False
-        self._stopping = False
-        self._transport: asyncio.Transport
-        self._last_heard = self._since = self._ended = time.monotonic()
+        self._since = self._opened
         self._content_octets = 0
-        self._entered = False
         self._peer: Peer | None = None
         self._envelope: Envelope | None = None
         self._announced = 0
@@ -107,110 +85,20 @@ class Session(asyncio.BufferedProtocol):
 
     # --- connection
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Greet, or turn away."""
-        self._transport = cast(asyncio.Transport, transport)
-        self._ip = str((transport.get_extra_info("peername") or ("unknown",))[0])
-        self._entered = self._admittance.enter(self._ip)
-        if not self._entered:
-            self._transport.write(TOO_MANY.encode())
-            self._transport.close()
-            return
-        self._sessions.add(self)
-        self._transport.write(self._machine.greeting())
+    def _greeting(self) -> bytes:
+        return self._machine.greeting()
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Forget what was under way; a commit that was is finished, and recognised when the peer sends again."""
-        if self._entered:
-            self._admittance.leave(self._ip)
-        self._sessions.discard(self)
-        self._stopping = True
-        if not self._busy:
-            self._abandon()
+    def _turning_away(self) -> bytes:
+        return TOO_MANY.encode()
 
-    def eof_received(self) -> bool:
-        """The peer closes its side: nothing it could still ask for is worth an answer."""
-        return False
+    def _secured(self) -> None:
+        self._machine.tls_started()
 
-    def get_buffer(self, sizehint: int) -> bytearray:
-        """Where the next bytes go; all sessions share it, since each takes them out at once."""
-        return self._buffer
+    def _insecure(self, error: TlsError) -> None:
+        self._journal_refusal(Event.PEER_REFUSAL, "tls-failure", {"reason": error.en}, {})
 
-    def buffer_updated(self, nbytes: int) -> None:
-        """Take what came; a peer that fills the buffer waits while the others have their turn."""
-        self._received(bytes(memoryview(self._buffer)[:nbytes]))
-        if nbytes == len(self._buffer) and not self._transport.is_closing():
-            self._pause()
-            asyncio.get_running_loop().call_soon(self._rested)
-
-    def _rested(self) -> None:
-        if not self._busy and not self._choked and not self._transport.is_closing():
-            self._read_on()
-
-    def _received(self, data: bytes) -> None:
-        """Take bytes, in clear until STARTTLS."""
-        self._last_heard = time.monotonic()
-        if self._tls is not None:
-            try:
-                data = self._tls.receive(data)
-            except TlsError as error:
-                self._tls_failed(error)
-                return
-            if not self._tls_text:
-                self._shake_hands()
-        if data:
-            self._machine.receive_data(data)
-        if self._busy:
-            self._pause()
-            return
-        self._advance()
-        if self._tls is not None and self._tls.closed:
-            self._close()
-
-    def pause_writing(self) -> None:
-        """The peer does not read our replies: make no more of them."""
-        self._choked = True
-        self._pause()
-
-    def resume_writing(self) -> None:
-        """The peer reads again."""
-        self._choked = False
-        if not self._busy and not self._transport.is_closing():
-            self._advance()
-
-    def _pause(self) -> None:
-        if not self._paused:
-            self._paused = True
-            self._transport.pause_reading()
-
-    def _read_on(self) -> None:
-        if self._paused:
-            self._paused = False
-            self._transport.resume_reading()
-
-    def _close(self) -> None:
-        """Close once the peer has read our last words; `sweep` cuts it if it never does."""
-        self._ended = time.monotonic()
-        if self._tls is not None and (last := self._tls.close()):
-            # close_notify: without it the peer cannot tell an end from a cut (RFC 8446 §6.1)
-            self._transport.write(last)
-        self._transport.close()
-
-    def _shake_hands(self) -> None:
-        assert self._tls is not None  # noqa: S101 - its caller checked
-        if pending := self._tls.pending():
-            self._transport.write(pending)
-        if self._tls.handshaken:
-            self._tls_text = f"{self._tls.version} {self._tls.cipher}"
-            self._chain = self._tls.peer_chain()
-            self._machine.tls_started()
-
-    def _tls_failed(self, error: TlsError) -> None:
-        if self._tls is not None and (alert := self._tls.pending()):
-            self._transport.write(alert)
-        if not self._tls_text:
-            self._journal_refusal(Event.PEER_REFUSAL, "tls-failure", {"reason": error.en}, {})
-        self._close()
+    def _feed(self, data: bytes) -> None:
+        self._machine.receive_data(data)
 
     # --- events
 
@@ -219,8 +107,7 @@ class Session(asyncio.BufferedProtocol):
         machine, handled = self._machine, 0
         while not self._busy and not self._choked:
             if handled == _MOST_AT_ONCE:
-                self._busy = True
-                asyncio.get_running_loop().call_soon(self._go_on)
+                self._rest()
                 break
             handled += 1
             event = machine.next_event()
@@ -246,56 +133,18 @@ class Session(asyncio.BufferedProtocol):
             # Only now, with nothing left to handle: else each wait would let in more than it handles.
             self._read_on()
 
-    def _go_on(self) -> None:
-        """Take one's turn again."""
-        self._busy = False
-        if self._transport.is_closing():
-            self._abandon()
-            return
-        self._advance()
-
     def _reply(self, reply: Reply) -> None:
         self._out.append(self._machine.reply(reply))
-
-    def _flush(self) -> None:
-        if self._out:
-            data = b"".join(self._out)
-            self._out.clear()
-            # Once the handshake has begun nothing goes in clear any more: `send` refuses before its end.
-            self._transport.write(data if self._tls is None else self._tls.send(data))
-
-    def _wait(
-        self, future: "asyncio.Future[Any]", then: Callable[[Any], None], failed: Callable[[Exception], None]
-    ) -> None:
-        """Suspend the session until a future is done."""
-        self._busy = True
-        future.add_done_callback(lambda done: self._resume(done, then, failed))
-
-    def _resume(
-        self, done: "asyncio.Future[Any]", then: Callable[[Any], None], failed: Callable[[Exception], None]
-    ) -> None:
-        self._busy = False
-        if self._transport.is_closing():
-            self._abandon()
-            return
-        error = done.exception()
-        if error is None:
-            then(done.result())
-        elif isinstance(error, Exception):
-            if not isinstance(error, VaguemestreError):
-                _log.error("wait failed", error=type(error).__name__, exc_info=error)
-            failed(error)
-        self._advance()
 
     def _hello(self, event: events.Hello) -> None:
         self._abandon()
         self._helo = event.name
         self._out.append(self._machine.accept_hello())
 
-    def _start_tls(self, event: events.StartTls) -> None:
+    def _starttls(self, event: events.StartTls) -> None:
         self._reply(READY)
         self._flush()
-        self._tls = TlsConnection(self._operator.tls, server=True)
+        self._start_tls()
 
     def _mail_from(self, event: events.MailFrom) -> None:
         command = event.command
@@ -430,7 +279,7 @@ class Session(asyncio.BufferedProtocol):
         """Write what is held in a thread; a failure is remembered, or answered at once where the content has ended."""
         data, self._held = bytes(self._held), bytearray()
         ended = then == self._arrived
-        future = asyncio.get_running_loop().run_in_executor(self._spool, work, data)
+        future = asyncio.get_running_loop().run_in_executor(self._floor.spool, work, data)
         self._wait(future, then, self._not_kept if ended else self._content_failed)
 
     def _arrived(self, arrival: Arrival) -> None:
@@ -504,14 +353,11 @@ class Session(asyncio.BufferedProtocol):
         self._close()
 
     def sweep(self, now: float) -> None:
-        """Close the session if it is silent, or sends content slower than the limit; cut it if it does not let us close."""
+        """Close the session if it is silent, or sends content slower than the limit."""
+        super().sweep(now)
+        if self._busy or self._transport.is_closing():
+            return
         limits = self._operator.limits
-        if self._transport.is_closing():
-            if now - self._ended > limits.farewell:
-                self._transport.abort()
-            return
-        if self._busy:
-            return
         handshaking = self._tls is not None and not self._tls_text
         silent = now - self._last_heard > (limits.handshake if handshaking else limits.idle)
         flowing = now - self._since
@@ -530,14 +376,10 @@ class Session(asyncio.BufferedProtocol):
         if not self._busy and self._envelope is None and not self._transport.is_closing():
             self._say_and_close(STOPPING)
 
-    def abort(self) -> None:
-        """Cut the line."""
-        self._transport.abort()
-
 
 _ON: dict[type, Callable[[Session, Any], None]] = {
     events.Hello: Session._hello,
-    events.StartTls: Session._start_tls,
+    events.StartTls: Session._starttls,
     events.MailFrom: Session._mail_from,
     events.RcptTo: Session._rcpt_to,
     events.ContentStarts: Session._content_starts,
