@@ -5,6 +5,7 @@ import ssl
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -26,6 +27,16 @@ def strict(space: TrustSpace, tmp_path_factory: pytest.TempPathFactory) -> Itera
     """An operator that gives its peers little of everything but time."""
     few = {"message_size": SIZE, "recipients": 3, "connections_per_address": 3}
     running = Operator(space, tmp_path_factory.mktemp("strict"), SOUTH, ("claire", "un", "deux", "trois"), smtp=few)
+    yield running.start()
+    running.close()
+
+
+@pytest.fixture
+def wary(space: TrustSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Operator]:
+    """An operator that gives strangers a second to be admitted."""
+    monkeypatch.setattr(composition, "ServerLimits", partial(ServerLimits, stranger=1.0))
+    monkeypatch.setattr(listener, "_SWEEP_S", 0.05)
+    running = Operator(space, tmp_path, SOUTH, ("claire",))
     yield running.start()
     running.close()
 
@@ -85,6 +96,40 @@ def test_connections_beyond_the_limit_are_turned_away_until_one_ends(space: Trus
     finally:
         for caller in kept:
             caller.close()
+
+
+def test_a_stranger_keeps_no_place_whatever_it_says(space: TrustSpace, wary: Operator) -> None:
+    with Caller.secured(wary.port, space.identity(NORTH)) as known:
+        assert known.say(f"MAIL FROM:<{AUTHOR}>").code == 250
+        assert known.say("RSET").code == 250
+        for certificate in (None, space.identity(NORTH)):
+            with Caller.secured(wary.port, certificate) as caller:
+                until(lambda line=caller: line.say("NOOP").code == 421, "it is told good-bye")
+                assert caller.closed()
+        assert known.say("NOOP").code == 250
+
+
+def test_a_peer_refused_too_often_is_told_good_bye(space: TrustSpace, strict: Operator) -> None:
+    most = ServerLimits().refused_mails
+    with Caller.secured(strict.port, space.identity(NORTH)) as caller:
+        answers = [caller.say("MAIL FROM:<claire@example.org>") for _ in range(most + 1)]
+        assert [each.status for each in answers] == ["550 5.7.1"] * most + ["421 4.7.0"]
+        assert "Trop de commandes refusees" in answers[-1].text
+        assert caller.closed()
+    with Caller.secured(strict.port, space.identity(NORTH)) as caller:
+        for _ in range(most):
+            caller.say("MAIL FROM:<claire@example.org>")
+        assert caller.send(AUTHOR, [TO], letter(AUTHOR, TO)).code == 250
+
+
+def test_a_peer_that_guesses_at_recipients_is_told_good_bye(space: TrustSpace, strict: Operator) -> None:
+    most = ServerLimits().refused_recipients
+    with Caller.secured(strict.port, space.identity(NORTH)) as caller:
+        assert caller.say(f"MAIL FROM:<{AUTHOR}>").code == 250
+        guesses = b"".join(b"RCPT TO:<%d@sud.mssante.fr>\r\n" % number for number in range(most + 50))
+        caller.write(guesses)
+        assert [caller.answer().status for _ in range(most + 1)] == ["550 5.1.1"] * most + ["421 4.7.0"]
+        assert caller.closed()
 
 
 def test_a_silent_peer_is_told_good_bye(space: TrustSpace, impatient: Operator) -> None:

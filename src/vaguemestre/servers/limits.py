@@ -15,11 +15,13 @@ class ServerLimits:
     connections_per_address: int = 100
     handshake: float = 30
     idle: float = 300
-    before_tls: float = 600  # a stranger may not keep a place with NOOPs
+    stranger: float = 600  # for a first MAIL to be admitted: nobody keeps a place with NOOPs
     slowest: int = 1024
     content_grace: float = 120
     message_size: int = 50 * 1024 * 1024
     recipients: int = 1000
+    refused_mails: int = 20  # a connection, and so below: the next one closes it
+    refused_recipients: int = 100
     stop_grace: float = 10
     farewell: float = 30  # for a peer to read our last words
 

@@ -6,7 +6,7 @@ Standards: RFC 5321 §4.2, RFC 3463.
 
 from vaguemestre.errors import StorageFailure, VaguemestreError
 from vaguemestre.mailstore.model import AccountClosedError, UnknownAccountError
-from vaguemestre.protocols.smtp import faults
+from vaguemestre.protocols.smtp import faults, refusals
 from vaguemestre.protocols.smtp.replies import Reply
 from vaguemestre.transport.intake import LoopError
 
@@ -55,6 +55,7 @@ TRY_LATER = Reply.explained(
 TOO_MANY = Reply.explained(
     421, "4.7.0", "Trop de connexions ; réessayez dans un instant.", "Too many connections; try again in a moment."
 )
+TOO_MANY_REFUSED = refusals.refusal(faults.TooManyBadCommandsError())
 STOPPING = Reply.explained(
     421, "4.3.2", "Le serveur s'arrête ; réessayez dans un instant.", "The server is stopping; try again in a moment."
 )

@@ -36,6 +36,7 @@ from vaguemestre.servers.replies import (
     RECIPIENT_OK,
     STOPPING,
     TOO_MANY,
+    TOO_MANY_REFUSED,
     TOO_SLOW,
     TRY_LATER,
     MailboxFullError,
@@ -75,6 +76,9 @@ class Session(Stream):
         self._helo = ""
         self._since = self._opened
         self._content_octets = 0
+        self._admitted = False
+        self._mails_left = operator.limits.refused_mails
+        self._recipients_left = operator.limits.refused_recipients
         self._peer: Peer | None = None
         self._envelope: Envelope | None = None
         self._announced = 0
@@ -153,17 +157,21 @@ class Session(Stream):
         decided = judge.decide(self._chain, domain)
         if judge.may_learn(decided, self._chain):
             learning = asyncio.ensure_future(judge.learn(self._chain, domain))
-            self._wait(learning, lambda learnt: self._admit(command, learnt), self._trouble)
+            self._wait(
+                learning, lambda learnt: self._admit(command, learnt), lambda error: self._refuse_mail(refusal(error))
+            )
         else:
             self._admit(command, decided)
 
-    def _trouble(self, error: Exception) -> None:
-        self._reply(refusal(error))
+    def _refuse_mail(self, reply: Reply) -> None:
+        self._mails_left -= 1
+        self._reply(reply if self._mails_left >= 0 else TOO_MANY_REFUSED)
 
     def _admit(self, command: Mail, decided: Admission) -> None:
         if not decided.allowed:
             self._refuse_peer(decided, command.reverse_path)
             return
+        self._admitted = True
         evidence = decided.evidence
         self._peer = Peer(
             evidence.subject, evidence.sha256, evidence.list_generated, self._tls_text, self._ip, self._helo
@@ -183,7 +191,7 @@ class Session(Stream):
         personal = {"from": reverse_path.text if reverse_path is not None else ""}
         self._journal_refusal(Event.PEER_REFUSAL, decided.rule, facts, personal)
         code, enhanced = (451, "4.7.1") if decided.temporary else (550, "5.7.1")
-        self._reply(Reply.explained(code, enhanced, decided.fr, decided.en))
+        self._refuse_mail(Reply.explained(code, enhanced, decided.fr, decided.en))
 
     def _rcpt_to(self, event: events.RcptTo) -> None:
         path = event.command.forward_path
@@ -220,7 +228,8 @@ class Session(Stream):
     def _refuse_recipient(self, recipient: Recipient, error: Exception) -> None:
         reply = refusal(error)
         self._journal_message_refusal(type(error).__name__, reply, {"to": recipient.address})
-        self._reply(reply)
+        self._recipients_left -= 1
+        self._reply(reply if self._recipients_left >= 0 else TOO_MANY_REFUSED)
 
     # --- content
 
@@ -353,21 +362,25 @@ class Session(Stream):
         self._close()
 
     def sweep(self, now: float) -> None:
-        """Close the session if it is silent, or sends content slower than the limit."""
+        """Close the session if it is silent, sends content slower than the limit, or is still not admitted at the end of
+        its time."""
         super().sweep(now)
-        if self._busy or self._transport.is_closing():
+        if self._transport.is_closing():
             return
-        limits = self._operator.limits
+        limits, flowing = self._operator.limits, now - self._since
+        if not self._admitted and flowing > limits.stranger:
+            self._say_and_close(TOO_SLOW)
+            return
+        if self._busy:
+            return
         handshaking = self._tls is not None and not self._tls_text
         silent = now - self._last_heard > (limits.handshake if handshaking else limits.idle)
-        flowing = now - self._since
         slow = (
             self._incoming is not None
             and flowing > limits.content_grace
             and self._content_octets < flowing * limits.slowest
         )
-        lingering = not self._tls_text and flowing > limits.before_tls
-        if silent or slow or lingering:
+        if silent or slow:
             self._say_and_close(TOO_SLOW)
 
     def stop(self) -> None:
