@@ -19,7 +19,7 @@ import uvloop
 
 from vaguemestre import clock, jobs, log
 from vaguemestre.config import Config, Tls, Trust, address
-from vaguemestre.errors import ConfigurationError
+from vaguemestre.errors import ConfigurationError, VaguemestreError
 from vaguemestre.evidence import journal
 from vaguemestre.evidence.entries import Entry, Event
 from vaguemestre.jobs import Job
@@ -49,6 +49,7 @@ from vaguemestre.trust.updater import Outcome, Refreshed
 
 _RECEPTIONS_KEPT_MS = 10 * 86_400_000  # no peer goes on trying for ten days
 _DAY_S = 86_400.0
+_RENEW_AGAIN_S = 5.0
 _MOST_WORKERS = 3  # by default: one writer keeps no more of them busy, and each takes some 40 MB
 _GC_THRESHOLDS = (
     20_000,
@@ -338,21 +339,12 @@ async def _operator(config: Config, entrance: Entrance) -> AsyncIterator[None]:
 
 async def _front(config: Config, listening: socket.socket, line: socket.socket, sharing: int) -> None:
     """A front process: nothing of its own but the socket, what it trusts and the keys; the desk is the writer's."""
-    judging: list[Judge] = []
-
-    def trust_changed() -> None:
-        asyncio.get_running_loop().run_in_executor(None, renew_trust)
-
-    def renew_trust() -> None:
-        for each in judging:
-            each.trusted = trusted_set(config)
-
     log.configure(config.log_level)
-    desk = RemoteDesk(trust_changed)
+    desk = RemoteDesk()
     await desk.open(line)
     if not await _first(desk.begun, desk.ended):
         return
-    judging.append(judge(config, trusted_set(config)))
+    judging = judge(config, trusted_set(config))
     store = BlobStore(
         keys.load(keys_path(config)),
         _objects(config),
@@ -360,11 +352,34 @@ async def _front(config: Config, listening: socket.socket, line: socket.socket, 
         config.storage.inline_limit,
         _packs(config),
     )
-    listener = _peers_listener(_peers_server(config, judging[0], desk, store, sharing), listening)
+    listener = _peers_listener(_peers_server(config, judging, desk, store, sharing), listening)
     await listener.start()
+    following = asyncio.create_task(_follow_trust(config, judging, desk.trust_changed))
     _settle_memory()
     if await _first(desk.stopping, desk.ended):
         await listener.stop()
+    await _cancel(following)
+
+
+async def _follow_trust(config: Config, judging: Judge, changed: asyncio.Event) -> None:
+    """Give the judge what is trusted anew after each change on disk, one at a time, so that the last one stays.
+
+    What cannot be read is logged and tried again; what was read before serves meanwhile, within its grace.
+    """
+    while True:
+        await changed.wait()
+        changed.clear()
+        try:
+            fresh = await asyncio.to_thread(trusted_set, config)
+            if fresh.damage is not None:
+                raise fresh.damage
+            judging.trusted = fresh
+        except Exception as error:
+            reason = error.en if isinstance(error, VaguemestreError) else type(error).__name__
+            _log.error("trust not renewed", reason=reason, exc_info=not isinstance(error, VaguemestreError))
+            with contextlib.suppress(TimeoutError):  # a later change need not wait
+                await asyncio.wait_for(changed.wait(), _RENEW_AGAIN_S)
+            changed.set()
 
 
 async def _first(wanted: asyncio.Event, other: asyncio.Event) -> bool:

@@ -258,6 +258,25 @@ def test_a_new_list_is_in_force_in_every_process(space: TrustSpace, operator: Op
     until(lambda: south.journal("peer-refusal", "domain-not-listed"), "the refusals are journalled")
 
 
+def test_a_process_that_cannot_renew_its_trust_says_so_and_tries_again(
+    space: TrustSpace, operator: OperatorFactory, sources: Path
+) -> None:
+    authorities = Path(shutil.copy(space.authorities, sources / "authorities.pem"))
+    publish(sources, space.signed())
+    crls = [str(sources / name) for name in ("root.crl", "issuing.crl")]
+    trust = {"list": str(sources / "list.xml"), "crls": crls, "refresh": OFTEN, "authorities": [str(authorities)]}
+    south = operator(SOUTH, trust=trust, smtp={"workers": 1}).start_process()
+    admits(space, south)
+    pem = authorities.read_bytes()
+    authorities.unlink()
+    later = space.now + timedelta(seconds=5)
+    publish(sources, space.authority.sign(allowlist.render([allowlist.entry(SOUTH.domain, SOUTH.dn)], later)))
+    until(lambda: "trust not renewed" in (south.folder / "serve.log").read_text(), "the failure is logged")
+    assert asked(space, south).code == 250  # what it knew before serves meanwhile
+    publish(sources, pem, "authorities.pem")
+    until(lambda: asked(space, south).code == 550, "the new list is in force")
+
+
 def _also(south: Operator, toml: str) -> None:
     text = south.config_file.read_text().replace("[queue]\n", "")
     south.config_file.write_text(text + toml)

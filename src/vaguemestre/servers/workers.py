@@ -129,14 +129,17 @@ class _Frames(asyncio.Protocol):
 
 
 class RemoteDesk:
-    """The desk as a front sees it. `open` it, wait for `begun`, and stop when `stopping` is set."""
+    """The desk as a front sees it. `open` it, wait for `begun`, and stop when `stopping` is set.
 
-    def __init__(self, trust_changed: Callable[[], None]) -> None:
-        self._trust_changed = trust_changed
+    `trust_changed` is set when the list or a CRL on disk is new; who sees to it clears it.
+    """
+
+    def __init__(self) -> None:
         self._numbers = itertools.count(1)
         self._awaited: dict[int, asyncio.Future[Any]] = {}
         self._frames = _Frames(_from_writer, self._take)
         self.begun = asyncio.Event()
+        self.trust_changed = asyncio.Event()
         self.stopping = asyncio.Event()
 
     async def open(self, line: socket.socket) -> None:
@@ -184,7 +187,7 @@ class RemoteDesk:
             case Begin():
                 self.begun.set()
             case TrustChanged():
-                self._trust_changed()
+                self.trust_changed.set()
             case Stop():
                 self.stopping.set()
 
