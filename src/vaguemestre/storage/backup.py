@@ -7,7 +7,6 @@ Either leaves nothing behind when it fails.
 PostgreSQL has its own tools (pg_dump, base back-ups): use them, and copy the objects after.
 """
 
-import os
 import shutil
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -17,6 +16,7 @@ import sqlcipher3.dbapi2 as sqlcipher
 
 from vaguemestre.errors import ConfigurationError, StorageFailure
 from vaguemestre.storage import holds
+from vaguemestre.storage.durability import force
 
 DATABASE = "vaguemestre.db"
 
@@ -37,8 +37,8 @@ def save(database: Path, key: bytes, folders: Mapping[str, Path], target: Path, 
             made.callback(shutil.rmtree, target, ignore_errors=True)
             _copy_rows(database, key, target / DATABASE)
             count = _copy_folders({path: target / name for name, path in folders.items()}, progress)
-            _sync(target)
-            _sync(target.parent)
+            force(target)
+            force(target.parent)
             made.pop_all()  # whole: it stays
     except (OSError, sqlcipher.DatabaseError) as error:
         raise _failure(error) from error
@@ -65,7 +65,7 @@ def restore(source: Path, database: Path, folders: Mapping[str, Path], progress:
             _copy_file(source / DATABASE, partial)
             partial.rename(database)  # last: a store appears only once whole
             made.pop_all()
-        _sync(database.parent)
+        force(database.parent)
     except OSError as error:
         raise _failure(error) from error
     return count
@@ -86,7 +86,7 @@ def _copy_rows(database: Path, key: bytes, target: Path) -> None:
         source.close()
         copy.close()
     target.chmod(0o600)
-    _sync(target)
+    force(target)
 
 
 def _copy_folders(pairs: Mapping[Path, Path], progress: Callable[[int], None]) -> int:
@@ -102,22 +102,14 @@ def _copy_folders(pairs: Mapping[Path, Path], progress: Callable[[int], None]) -
             count += 1
             progress(count)
         for folder in (*filter(Path.is_dir, target.rglob("*")), target, target.parent):
-            _sync(folder)
+            force(folder)
     return count
 
 
 def _copy_file(source: Path, target: Path) -> None:
     shutil.copyfile(source, target)
     target.chmod(0o600)
-    _sync(target)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    force(target)
 
 
 def _refuse_existing(path: Path) -> None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vaguemestre.errors import KeyFailure
+from vaguemestre.storage.durability import force
 
 _HEADING = (
     "# Operator keys of Vaguemestre. Whoever reads this file reads the mail. Keep a copy away from this machine.\n"
@@ -52,7 +53,7 @@ def _write_new(path: Path, ring: Keyring) -> None:
                 file.write(_HEADING + "".join(lines))
                 file.flush()
                 os.fsync(descriptor)
-            _sync_folder(path.parent)
+            force(path.parent)
         except OSError:
             path.unlink()  # half a key file would stop the next attempt, and opens nothing
             raise
@@ -112,11 +113,3 @@ def _broken(path: Path) -> KeyFailure:
         f"The key file {path} is not readable as one. Restore it from its copy.",
         f"Le fichier de clés {path} est illisible. Remettez sa copie.",
     )
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

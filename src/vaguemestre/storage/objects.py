@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from vaguemestre.errors import StorageFailure
 from vaguemestre.storage import holds
+from vaguemestre.storage.durability import force, make_folder
 
 
 class ObjectStore(Protocol):
@@ -35,18 +36,20 @@ class FolderStore:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._named: set[Path] = set()  # sub-folders whose own names this process knows to be on disk
+        make_folder(folder)
 
     def put(self, name: str, file: Path) -> None:
         """Rename a file into place: its bytes first, then its name, are forced to disk."""
         target = self._path(name)
         try:
-            _sync(file, os.O_RDONLY)
-            if not target.parent.exists():
+            force(file)
+            if target.parent not in self._named:
                 target.parent.mkdir(mode=0o700, exist_ok=True)
-                _sync(self._folder, os.O_RDONLY | os.O_DIRECTORY)
+                force(self._folder)
+                self._named.add(target.parent)
             file.rename(target)
-            _sync(target.parent, os.O_RDONLY | os.O_DIRECTORY)
+            force(target.parent)
         except OSError as error:
             raise _failure(error) from error
 
@@ -111,14 +114,6 @@ class RemoteStore:
         for page in self._store.list():
             for entry in page:
                 yield entry["path"]
-
-
-def _sync(path: Path, flags: int) -> None:
-    descriptor = os.open(path, flags)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _failure(error: Exception) -> StorageFailure:

@@ -3,10 +3,10 @@
 Why not rows: content is sealed already, and the encrypted database would encrypt it again, page by page, into its log and
 then into its file. Why not a file each: a flush each. Measured: docs/adr/0007-packs.md.
 
-What it keeps true: bytes once appended never change or move; they are on disk before the row that points to them
-is written, in the transaction that makes its message true. A crash, or a transaction that fails, leaves bytes nobody points
-to; deleting a row destroys its content's key, and leaves bytes nobody can read. `drop_dead` removes packs in which
-nothing lives any more.
+What it keeps true: bytes once appended never change or move; they are on disk, and the name of their pack, before the row
+that points to them is written, in the transaction that makes its message true. A crash, or a transaction that fails,
+leaves bytes nobody points to; deleting a row destroys its content's key, and leaves bytes nobody can read. `drop_dead`
+removes packs in which nothing lives any more.
 
 One process at a time appends to a pack, under a lock on the file that ends with the process; another may flush it.
 A pack that could not be flushed is marked as broken beside it, for every process: the system may since take as written
@@ -25,6 +25,7 @@ from pathlib import Path
 from vaguemestre import ids
 from vaguemestre.errors import StorageFailure
 from vaguemestre.storage import holds
+from vaguemestre.storage.durability import force, make_folder
 
 _FULL = 256 * 1024 * 1024
 _SUFFIX = ".pack"
@@ -47,7 +48,7 @@ class PackStore:
         self._end = 0
         self._flushed: dict[int, int] = {}  # open files by pack, for `flush`; one thread writes, and flushes
         self._broken: set[int] = set()
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_folder(folder)
 
     def append(self, content: bytes) -> tuple[int, int]:
         """Write content at the end of a pack; returns the pack and the place. Durable after `flush`.
@@ -132,11 +133,8 @@ class PackStore:
             pack = ids.next_id()
             self._path(pack).touch(0o600)
             self._take(pack)
-            folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+        if not self._end:  # who made it may have been cut before its name was on disk
+            force(self._folder)
         return self._file
 
     def _take(self, pack: int) -> bool:

@@ -81,3 +81,20 @@ def test_a_folder_of_objects_is_for_its_owner_alone(tmp_path: Path) -> None:
     assert (tmp_path / "objects").stat().st_mode & 0o777 == 0o700
     assert (tmp_path / "objects" / NAME[-2:]).stat().st_mode & 0o777 == 0o700
     assert not spooled.exists()
+
+
+def test_the_names_above_an_object_are_on_disk_whoever_made_its_folder(
+    tmp_path: Path, forced: Callable[[Path], bool]
+) -> None:
+    """A sub-folder that another process made, and was killed before it forced the name, looks like any other."""
+    objects = tmp_path / "objects"
+    store = FolderStore(objects)
+    assert forced(tmp_path)
+    folder = objects / NAME[-2:]
+    folder.mkdir()
+    for turn in range(2):
+        spooled = tmp_path / "spooled"
+        spooled.write_bytes(b"x")
+        store.put(NAME, spooled)
+        assert forced(objects) == (turn == 0)
+        assert forced(folder)

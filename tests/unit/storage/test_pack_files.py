@@ -2,6 +2,7 @@
 
 import os
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from vaguemestre import ids
 from vaguemestre.errors import StorageFailure
 from vaguemestre.storage import packs
 from vaguemestre.storage.packs import PackStore
@@ -90,6 +92,42 @@ def test_processes_that_begin_together_each_get_a_pack(tmp_path: Path) -> None:
             assert len({pack for pack, _ in begun}) == count
             for _, store in begun:
                 store.close()
+
+
+def test_the_name_of_a_pack_is_on_disk_before_its_first_content_whoever_made_it(
+    tmp_path: Path, forced: Callable[[Path], bool]
+) -> None:
+    """A pack that another process made, and was killed before it forced the name, looks like any empty one."""
+    (tmp_path / f"{ids.to_text(1)}.pack").touch()
+    store = PackStore(tmp_path)
+    assert store.append(b"content") == (1, 0)
+    assert forced(tmp_path)
+    store.close()
+    new = PackStore(tmp_path / "new")
+    assert forced(tmp_path)
+    new.append(b"content")
+    assert forced(tmp_path / "new")
+    new.append(b"content")
+    assert not forced(tmp_path / "new")
+    new.close()
+
+
+def test_a_pack_whose_name_could_not_be_forced_is_forced_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forced: Callable[[Path], bool]
+) -> None:
+    store = PackStore(tmp_path)
+
+    def fail(file: int) -> None:
+        raise OSError(5, os.strerror(5))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", fail)
+        with pytest.raises(StorageFailure):
+            store.append(b"content")
+    store.append(b"content")
+    assert forced(tmp_path)
+    assert len(pack_files(tmp_path)) == 1
+    store.close()
 
 
 def test_packs_are_for_their_owner_alone(tmp_path: Path) -> None:
