@@ -25,7 +25,7 @@ from vaguemestre.evidence.entries import Entry, Event
 from vaguemestre.jobs import Job
 from vaguemestre.protocols import tls
 from vaguemestre.servers import workers
-from vaguemestre.servers.limits import ServerLimits
+from vaguemestre.servers.limits import Admittance, ServerLimits, SharedAdmittance
 from vaguemestre.servers.listener import Listener
 from vaguemestre.servers.smtp import Operator, Session
 from vaguemestre.servers.workers import Front, RemoteDesk
@@ -224,10 +224,9 @@ class Entrance:
 def open_entrance(config: Config, workers_wanted: int) -> Entrance:
     """Open the port and start the processes. Before any thread or event loop. Raises OSError."""
     listening = _listening(config)
-    return Entrance(
-        listening,
-        workers.fork(workers_wanted, lambda line: uvloop.run(_front(config, listening, line, workers_wanted))),
-    )
+    with contextlib.closing(SharedAdmittance(_peers_limits(config))) as admittance:
+        fronts = workers.fork(workers_wanted, lambda line: uvloop.run(_front(config, listening, admittance, line)))
+    return Entrance(listening, fronts)
 
 
 def workers_of(config: Config) -> int:
@@ -319,7 +318,7 @@ async def _operator(config: Config, entrance: Entrance) -> AsyncIterator[None]:
         )
         if not trusted.usable(clock.now()):
             await _refresh(trust, trusted, stores.database)
-        listener = _peers_listener(_peers_server(config, judging, reception, stores.blobs, 1), entrance.listening)
+        listener = _peers_listener(_peers_server(config, judging, reception, stores.blobs), entrance.listening)
         if entrance.fronts:
             await asyncio.gather(*(front.begin(reception) for front in entrance.fronts))
         else:
@@ -337,7 +336,7 @@ async def _operator(config: Config, entrance: Entrance) -> AsyncIterator[None]:
             entrance.listening.close()
 
 
-async def _front(config: Config, listening: socket.socket, line: socket.socket, sharing: int) -> None:
+async def _front(config: Config, listening: socket.socket, admittance: Admittance, line: socket.socket) -> None:
     """A front process: nothing of its own but the socket, what it trusts and the keys; the desk is the writer's."""
     log.configure(config.log_level)
     desk = RemoteDesk()
@@ -352,7 +351,7 @@ async def _front(config: Config, listening: socket.socket, line: socket.socket, 
         config.storage.inline_limit,
         _packs(config),
     )
-    listener = _peers_listener(_peers_server(config, judging, desk, store, sharing), listening)
+    listener = _peers_listener(_peers_server(config, judging, desk, store), listening, admittance)
     await listener.start()
     following = asyncio.create_task(_follow_trust(config, judging, desk.trust_changed))
     _settle_memory()
@@ -391,8 +390,8 @@ async def _first(wanted: asyncio.Event, other: asyncio.Event) -> bool:
     return wanted.is_set()
 
 
-def _peers_server(config: Config, judging: Judge, desk: Desk, store: BlobStore, sharing: int) -> Operator:
-    """The server for peers; `sharing` processes have the limits on connections between them."""
+def _peers_server(config: Config, judging: Judge, desk: Desk, store: BlobStore) -> Operator:
+    """The server for peers."""
     _, identity = _needed(config)
     return Operator(
         config.hostname,
@@ -400,17 +399,21 @@ def _peers_server(config: Config, judging: Judge, desk: Desk, store: BlobStore, 
         tls.server_context(identity.certificate, identity.key),
         judging,
         Intake(desk, store, config.hostname),
-        ServerLimits(
-            connections=-(-config.smtp.connections // sharing),
-            connections_per_address=config.smtp.connections_per_address,  # one front may take a peer's whole burst
-            message_size=config.smtp.message_size,
-            recipients=config.smtp.recipients,
-        ),
+        _peers_limits(config),
     )
 
 
-def _peers_listener(operator: Operator, listening: socket.socket) -> Listener:
-    return Listener(listening, operator.limits, lambda floor: Session(operator, floor))
+def _peers_limits(config: Config) -> ServerLimits:
+    return ServerLimits(
+        connections=config.smtp.connections,
+        connections_per_address=config.smtp.connections_per_address,
+        message_size=config.smtp.message_size,
+        recipients=config.smtp.recipients,
+    )
+
+
+def _peers_listener(operator: Operator, listening: socket.socket, admittance: Admittance | None = None) -> Listener:
+    return Listener(listening, operator.limits, lambda floor: Session(operator, floor), admittance)
 
 
 def _operator_jobs(

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from simulators.caller import Caller, letter
-from simulators.operators import Operator
+from simulators.operators import Operator, OperatorFactory
 from simulators.patience import until
 from simulators.space import NORTH, SOUTH, TrustSpace
 from vaguemestre import app as composition
@@ -93,6 +93,26 @@ def test_connections_beyond_the_limit_are_turned_away_until_one_ends(space: Trus
         assert kept[-1].closed()
         kept[0].say("QUIT")
         until(lambda: _welcome(strict.port), "there is room again")
+    finally:
+        for caller in kept:
+            caller.close()
+
+
+def test_processes_count_the_connections_of_all_of_them(operator: OperatorFactory) -> None:
+    """Whichever of them takes a connection: no more in all, nor from one address, than if there were one."""
+    few = {"workers": 3, "connections": 7, "connections_per_address": 4}
+    south = operator(SOUTH, smtp=few).start_process()
+    kept = [Caller(south.port) for _ in range(8)] + [Caller(south.port, "127.0.0.2") for _ in range(8)]
+    try:
+        assert sum(caller.banner.code == 220 for caller in kept[:8]) == 4
+        assert sum(caller.banner.code == 220 for caller in kept[8:]) == 3
+        assert {caller.banner.status for caller in kept} == {"220", "421 4.7.0"}
+        next(caller for caller in kept if caller.banner.code == 220).close()
+        until(
+            lambda: kept.append(Caller(south.port, "127.0.0.2")) or kept[-1].banner.code == 220, "there is room again"
+        )
+        with Caller(south.port) as caller:
+            assert caller.banner.code == 421
     finally:
         for caller in kept:
             caller.close()

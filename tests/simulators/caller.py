@@ -37,9 +37,9 @@ class Answer:
 class Caller:
     """A connection to an operator. `with` closes it."""
 
-    def __init__(self, port: int) -> None:
-        """Connect and read the banner."""
-        self._socket: socket.socket = socket.create_connection(("127.0.0.1", port), timeout=_PATIENCE_S)
+    def __init__(self, port: int, source: str = "127.0.0.1") -> None:
+        """Connect, from this address, and read the banner."""
+        self._socket: socket.socket = socket.create_connection(("127.0.0.1", port), _PATIENCE_S, (source, 0))
         self._file = self._socket.makefile("rb")
         self.banner = self.answer()
 

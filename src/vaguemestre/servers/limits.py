@@ -3,7 +3,10 @@
 Each limit bounds what one peer, honest or not, can take from the others (RFC 5321 §4.5.3, §4.5.3.2 for the times).
 """
 
-from collections import Counter
+import fcntl
+import mmap
+import tempfile
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 
 
@@ -49,3 +52,43 @@ class Admittance:
         self._by_address[address] -= 1
         if not self._by_address[address]:
             del self._by_address[address]
+
+
+class SharedAdmittance(Admittance):
+    """Counts the open connections of all processes forked after it was made. `close` it where none are taken.
+
+    In memory that all share, a cell for each connection there may be: 0, or the mark of an address. A cell is taken under a
+    lock that ends with its process; it is given back by the process that took it. One that is killed gives nothing back,
+    but then all end.
+    """
+
+    def __init__(self, limits: ServerLimits) -> None:
+        super().__init__(limits)
+        self._cells = memoryview(mmap.mmap(-1, 8 * limits.connections)).cast("q")
+        self._lock = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as connections come
+        self._taken: defaultdict[str, list[int]] = defaultdict(list)
+
+    def enter(self, address: str) -> bool:
+        """See Admittance."""
+        mark = hash(address) or 1  # 64 bits under a key that forked processes share
+        fcntl.lockf(self._lock, fcntl.LOCK_EX)
+        try:
+            cells = self._cells.tolist()
+            if 0 not in cells or cells.count(mark) >= self._limits.connections_per_address:
+                return False
+            cell = cells.index(0)
+            self._cells[cell] = mark
+        finally:
+            fcntl.lockf(self._lock, fcntl.LOCK_UN)
+        self._taken[address].append(cell)
+        return True
+
+    def leave(self, address: str) -> None:
+        """See Admittance."""
+        self._cells[self._taken[address].pop()] = 0
+        if not self._taken[address]:
+            del self._taken[address]
+
+    def close(self) -> None:
+        """Let go of the lock in this process."""
+        self._lock.close()

@@ -13,13 +13,22 @@ _SWEEP_S = 5.0
 
 
 class Listener:
-    """Listens until stopped; `session` makes the stream of one connection."""
+    """Listens until stopped; `session` makes the stream of one connection.
 
-    def __init__(self, listening: socket.socket, limits: ServerLimits, session: Callable[[Floor], Stream]) -> None:
+    `admittance`: what counts connections, where other processes take some too.
+    """
+
+    def __init__(
+        self,
+        listening: socket.socket,
+        limits: ServerLimits,
+        session: Callable[[Floor], Stream],
+        admittance: Admittance | None = None,
+    ) -> None:
         self._listening = listening
         self._session = session
         self._spool = ThreadPoolExecutor(4, thread_name_prefix="spool")
-        self._floor = Floor(limits, Admittance(limits), self._spool)
+        self._floor = Floor(limits, admittance or Admittance(limits), self._spool)
         self._server: asyncio.Server | None = None
         self._sweeper: asyncio.Task[None] | None = None
 
