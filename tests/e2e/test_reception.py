@@ -178,6 +178,28 @@ def test_a_remote_author_who_asked_is_told_of_the_delivery(space: TrustSpace, so
     assert "Content-Type: text/rfc822-headers" in report
 
 
+def test_a_delivery_is_told_once_though_the_message_comes_again_for_more_recipients(
+    space: TrustSpace, south: Operator
+) -> None:
+    known, new = SOUTH.address("sami"), SOUTH.address("zoe")
+    content, waiting = letter(AUTHOR, known, "Deux fois"), {row.id for row in south.queued()}
+    with Caller.secured(south.port, space.identity(NORTH)) as caller:
+        for recipients in ((known,), (known, new)):
+            caller.say(f"MAIL FROM:<{AUTHOR}>")
+            for each in recipients:
+                caller.say(f"RCPT TO:<{each}> NOTIFY=SUCCESS")
+            caller.say("DATA")
+            caller.write(content + b".\r\n")
+            assert caller.answer().code == 250
+    reports = [
+        south.read(south.stores.blobs.open, row.blob_id).read().decode()
+        for row in south.queued()
+        if row.id not in waiting
+    ]
+    told = [re.findall(r"Final-Recipient: rfc822; (\S+)", report) for report in reports]
+    assert sorted(told) == [[known], [new]]
+
+
 def test_nobody_is_told_of_the_delivery_of_a_notification(space: TrustSpace, south: Operator) -> None:
     to, waiting = SOUTH.address("karim"), len(south.queued())
     with Caller.secured(south.port, space.identity(NORTH)) as caller:

@@ -60,7 +60,7 @@ class Reception:
             [_fingerprint(arrival, recipient) for recipient in arrival.envelope.recipients] for arrival in arrivals
         ]
         seen = {bytes(row[0]): row[1] for row in _SEEN.run(connection, [mark for each in marks for mark in each])}
-        outcomes, fresh, new, rows, entries = [], [], [], [], []
+        outcomes, fresh, delivered, new, rows, entries = [], [], [], [], [], []
         for arrival, fingerprints in zip(arrivals, marks, strict=True):
             subject = ids.to_text(arrival.sealed.id)
             facts = _facts(arrival)
@@ -80,6 +80,7 @@ class Reception:
                 outcomes.append(Accepted(original, True))
                 continue
             fresh.append(arrival.sealed)
+            delivered.append((arrival, [recipient for recipient, _ in recipients]))
             personal = {"from": arrival.envelope.reverse_path, "digest": arrival.sealed.digest.hex()}
             entries.append(Entry(Event.ACCEPTANCE, subject, facts, personal))
             for recipient, destination in recipients:
@@ -91,17 +92,16 @@ class Reception:
             self._blobs.insert(connection, fresh)
             messages.append(connection, new)
         journal.append(connection, entries)
-        for arrival, outcome in zip(arrivals, outcomes, strict=True):
-            if not outcome.repeated:
-                self._notify_success(connection, arrival)
+        for arrival, told in delivered:
+            self._notify_success(connection, arrival, told)
         return outcomes
 
     def forget(self, connection: sa.Connection, before_ms: int) -> int:
         """Forget receptions no peer will repeat any more; returns how many."""
         return connection.execute(sa.delete(receptions).where(receptions.c.received_at < before_ms)).rowcount
 
-    def _notify_success(self, connection: sa.Connection, arrival: Arrival) -> None:
-        asked = [each for each in arrival.envelope.recipients if "SUCCESS" in each.notify]
+    def _notify_success(self, connection: sa.Connection, arrival: Arrival, delivered: Sequence[Recipient]) -> None:
+        asked = [each for each in delivered if "SUCCESS" in each.notify]
         if asked and arrival.envelope.reverse_path:
             self._notifier.delivered(connection, arrival.sealed.id, arrival.envelope, asked, arrival.received_at)
 
