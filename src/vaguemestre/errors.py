@@ -22,7 +22,10 @@ class ConfigurationError(VaguemestreError):
 
 
 class StorageFailure(VaguemestreError):
-    """The database or the disk did not do what it must; nothing was acknowledged, the caller may try again."""
+    """The database or the disk did not do what it must; nothing was acknowledged, the caller may try again.
+
+    Its words, which may be the database's own, are for administrators: a server keeps them from its clients.
+    """
 
 
 class KeyFailure(VaguemestreError):

@@ -1,14 +1,18 @@
 """What peers are told: the one table from error to SMTP reply, and the replies that say how a session stands.
 
 Rules: an error says the fact, this table the code; each refusal speaks French first, then English, and says what to do.
+What broke here is for the administrator and the log: peers hear only that it did, and to try again.
 Standards: RFC 5321 §4.2, RFC 3463.
 """
 
-from vaguemestre.errors import StorageFailure, VaguemestreError
+from vaguemestre import log
+from vaguemestre.errors import KeyFailure, StorageFailure, VaguemestreError
 from vaguemestre.mailstore.model import AccountClosedError, UnknownAccountError
 from vaguemestre.protocols.smtp import faults, refusals
 from vaguemestre.protocols.smtp.replies import Reply
 from vaguemestre.transport.intake import LoopError
+
+_log = log.get("servers.replies")
 
 
 class NotServedError(VaguemestreError):
@@ -39,7 +43,6 @@ _REPLIES: tuple[tuple[type[VaguemestreError], int, str], ...] = (
     (MailboxFullError, 452, "4.2.2"),
     (LoopError, 554, "5.4.6"),
     (faults.MessageSizeError, 552, "5.3.4"),
-    (StorageFailure, 451, "4.3.0"),
     (VaguemestreError, 451, "4.3.0"),
 )
 OK = Reply(250, "2.1.0", ("OK",))
@@ -68,7 +71,10 @@ TOO_SLOW = Reply.explained(
 
 
 def refusal(error: Exception) -> Reply:
-    """What a peer is told of an error; a defect of ours is a temporary one."""
+    """What a peer is told of an error; a failure or a defect of ours is a temporary one, whose cause is logged."""
+    if isinstance(error, StorageFailure | KeyFailure):
+        _log.error("failure", error=type(error).__name__, cause=error.en)
+        return TRY_LATER
     for kind, code, enhanced in _REPLIES:
         if isinstance(error, kind):
             return Reply.explained(code, enhanced, error.fr, error.en)
