@@ -22,6 +22,7 @@ from simulators.caller import Answer, Caller, letter
 from simulators.operators import Operator, OperatorFactory
 from simulators.patience import until
 from simulators.space import DAY, NORTH, SOUTH, TrustSpace
+from vaguemestre.servers import smtp
 from vaguemestre.storage import database, keys
 
 AUTHOR, TO = NORTH.address("claire"), SOUTH.address("claire")
@@ -157,6 +158,7 @@ def test_a_store_locked_by_another_process_puts_off_and_goes_on(
     hold = f"""
 import sys
 from pathlib import Path
+from vaguemestre.servers import smtp
 from vaguemestre.storage import database, keys
 data = Path({str(ran.folder / "data")!r})
 opened = database.open_sqlcipher(data / "vaguemestre.db", keys.load(data / "operator.keys").database)
@@ -178,6 +180,28 @@ opened.close()
         assert subjects(ran) == ["Avant"], "reading goes on"
         holder.communicate()
     until(lambda: send(space, ran, "Pendant").code == 250, "the store is free again")
+    assert subjects(ran) == ["Avant", "Pendant"]
+
+
+@pytest.mark.parametrize("step", ["_admit", "_destined", "_accepted", "_flush"])
+def test_a_defect_hangs_no_peer_and_loses_no_message(
+    space: TrustSpace, ran: Operator, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """Wherever it is met, in a command's handling or in what follows a wait for the store."""
+    ran.start()
+    content = letter(AUTHOR, TO, "Pendant")
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("a defect")
+
+    with Caller.secured(ran.port, space.identity(NORTH)) as caller, monkeypatch.context() as patched:
+        patched.setattr(smtp.Session, step, broken)
+        caller.write(f"MAIL FROM:<{AUTHOR}>\r\nRCPT TO:<{TO}>\r\nBDAT {len(content)} LAST\r\n".encode() + content)
+        said = caller._file.readlines()  # to the end: the line is closed
+    assert step == "_flush" or said[-1].startswith(b"451 4.3.0 Trouble on our side")
+    assert not any(line.startswith(b"250 2.0.0") for line in said)
+    with Caller.secured(ran.port, space.identity(NORTH)) as caller:
+        assert caller.send(AUTHOR, [TO], content).code == 250
     assert subjects(ran) == ["Avant", "Pendant"]
 
 

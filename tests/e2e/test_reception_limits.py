@@ -161,6 +161,27 @@ def test_a_silent_peer_is_told_good_bye(space: TrustSpace, impatient: Operator) 
             assert caller.closed()
 
 
+def test_a_session_that_cannot_be_swept_is_cut_and_the_others_are_swept(
+    space: TrustSpace, wary: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep, broken = smtp.Session.sweep, set[smtp.Session]()
+
+    def half_broken(session: smtp.Session, now: float) -> None:
+        if not broken or session in broken:
+            broken.add(session)
+            raise RuntimeError("a defect")
+        sweep(session, now)
+
+    with Caller(wary.port) as first, Caller(wary.port) as second:
+        monkeypatch.setattr(smtp.Session, "sweep", half_broken)
+        answers = []
+        for caller in (first, second):
+            with suppress(ConnectionError):
+                answers.append(caller.answer().status)
+        assert answers == ["421 4.4.2"]
+    assert len(broken) == 1
+
+
 def test_a_handshake_that_never_ends_is_cut(impatient: Operator) -> None:
     with Caller(impatient.port) as caller:
         caller.say("EHLO caller.example")

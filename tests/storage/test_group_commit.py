@@ -396,3 +396,15 @@ def test_any_batch_leaves_exactly_what_it_acknowledged(database: Database, kinds
     kept = [n for n, kind in enumerate(kinds, 1) if kind in ("kept", "together")]
     assert [n for n, outcome in enumerate(outcomes, 1) if not isinstance(outcome, Exception)] == kept
     assert database.read(noted) == [0, *kept]
+
+
+def test_a_waiter_that_cannot_be_told_keeps_no_other_waiting(database: Database) -> None:
+    async def submit() -> list[Any]:
+        async with one_batch(database):
+            settled = database.write_together(note_all, 1)
+            others = [database.write_together(note_all, n) for n in (2, 3)]
+            settled.set_result(None)  # by a defect, before its time
+        return await asyncio.wait_for(asyncio.gather(*others), 30)
+
+    assert asyncio.run(submit()) == [20, 30]
+    assert database.read(noted) == [1, 2, 3]

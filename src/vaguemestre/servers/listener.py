@@ -5,11 +5,14 @@ import socket
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from operator import methodcaller
 
+from vaguemestre import log
 from vaguemestre.servers.limits import Admittance, ServerLimits
 from vaguemestre.servers.stream import Floor, Stream
 
 _SWEEP_S = 5.0
+_log = log.get("servers.listener")
 
 
 class Listener:
@@ -45,8 +48,7 @@ class Listener:
         self._server.close()
         self._sweeper.cancel()
         streams = self._floor.streams
-        for stream in list(streams):
-            stream.stop()
+        self._tell(methodcaller("stop"))
         deadline = time.monotonic() + self._floor.limits.stop_grace
         while streams and time.monotonic() < deadline:  # noqa: ASYNC110 - once, while stopping
             await asyncio.sleep(0.05)
@@ -58,6 +60,13 @@ class Listener:
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(_SWEEP_S)
-            now = time.monotonic()
-            for stream in list(self._floor.streams):
-                stream.sweep(now)
+            self._tell(methodcaller("sweep", time.monotonic()))
+
+    def _tell(self, say: Callable[[Stream], None]) -> None:
+        """Say something to every stream; one that fails at it is cut, and keeps it from no other."""
+        for stream in list(self._floor.streams):
+            try:
+                say(stream)
+            except Exception as error:
+                _log.error("stream failed", error=type(error).__name__, exc_info=True)
+                stream.abort()

@@ -104,6 +104,11 @@ class Session(Stream):
     def _feed(self, data: bytes) -> None:
         self._machine.receive_data(data)
 
+    def _fail(self, error: Exception) -> None:
+        """Tell the peer to try again."""
+        self._out.append(TRY_LATER.encode())
+        super()._fail(error)
+
     # --- events
 
     def _advance(self) -> None:
@@ -117,16 +122,7 @@ class Session(Stream):
             event = machine.next_event()
             if isinstance(event, events.Wait):
                 break
-            try:
-                _ON[type(event)](self, event)
-            except Exception as error:
-                # A defect must not hang the peer: it is told to try again, and nothing was acknowledged.
-                _log.error("session failed", error=type(error).__name__, exc_info=True)
-                self._abandon()
-                self._out.append(TRY_LATER.encode())
-                self._flush()
-                self._close()
-                return
+            _ON[type(event)](self, event)
         self._flush()
         if machine.closed:
             self._abandon()

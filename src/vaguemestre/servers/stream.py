@@ -126,7 +126,10 @@ class Stream(asyncio.BufferedProtocol, ABC):
     def buffer_updated(self, nbytes: int) -> None:
         """Take what came; a client that fills the buffer waits while the others have their turn."""
         buffer = self._floor.buffer
-        self._received(bytes(memoryview(buffer)[:nbytes]))
+        try:
+            self._received(bytes(memoryview(buffer)[:nbytes]))
+        except Exception as error:
+            self._fail(error)
         if nbytes == len(buffer) and not self._transport.is_closing():
             self._pause()
             asyncio.get_running_loop().call_soon(self._rested)
@@ -140,7 +143,7 @@ class Stream(asyncio.BufferedProtocol, ABC):
         """The client reads again."""
         self._choked = False
         if not self._busy and not self._transport.is_closing():
-            self._advance()
+            self._proceed()
 
     def _received(self, data: bytes) -> None:
         self._last_heard = time.monotonic()
@@ -218,17 +221,23 @@ class Stream(asyncio.BufferedProtocol, ABC):
         self, done: "asyncio.Future[Any]", then: Callable[[Any], None], failed: Callable[[Exception], None]
     ) -> None:
         self._busy = False
+        if done.cancelled():  # who was to answer is gone: so are we, soon
+            self._close()
         if self._transport.is_closing():
             self._abandon()
             return
         error = done.exception()
-        if error is None:
-            then(done.result())
-        elif isinstance(error, Exception):
-            if not isinstance(error, VaguemestreError):
-                _log.error("wait failed", error=type(error).__name__, exc_info=error)
-            failed(error)
-        self._advance()
+        try:
+            if error is None:
+                then(done.result())
+            elif isinstance(error, Exception):
+                if not isinstance(error, VaguemestreError):
+                    _log.error("wait failed", error=type(error).__name__, exc_info=error)
+                failed(error)
+        except Exception as defect:
+            self._fail(defect)
+            return
+        self._proceed()
 
     def _rest(self) -> None:
         """Let the others have their turn."""
@@ -240,9 +249,26 @@ class Stream(asyncio.BufferedProtocol, ABC):
         if self._transport.is_closing():
             self._abandon()
             return
-        self._advance()
+        self._proceed()
+
+    def _proceed(self) -> None:
+        try:
+            self._advance()
+        except Exception as error:
+            self._fail(error)
 
     # --- the end
+
+    def _fail(self, error: Exception) -> None:
+        """A defect must not hang the client: nothing was acknowledged, and the line is closed."""
+        _log.error("session failed", error=type(error).__name__, exc_info=error)
+        try:
+            self._abandon()
+            self._flush()
+            self._close()
+        except Exception as another:
+            _log.error("session cut", error=type(another).__name__)
+            self._transport.abort()
 
     def _close(self) -> None:
         """Close once the client has read our last words; `sweep` cuts it if it never does."""

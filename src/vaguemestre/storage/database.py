@@ -236,7 +236,10 @@ def _tell(batch: list[_Write]) -> None:
 
 def _settle_all(writes: Iterable[_Write]) -> None:
     for write in writes:
-        write.waiter.settle(write)
+        try:
+            write.waiter.settle(write)
+        except Exception as error:  # one waiter must not keep the others waiting
+            _log.error("a waiter failed", error=type(error).__name__)
 
 
 def _alike(batch: list[_Write]) -> bool:
