@@ -106,9 +106,10 @@ class PackStore:
             if pack in living:
                 continue
             with suppress(OSError), path.open("rb") as file:
-                if time.time() - path.stat().st_mtime < self._quiet_s:
-                    continue
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                # Asked under the lock: another process may have appended since the living were counted.
+                if time.time() - os.fstat(file.fileno()).st_mtime < self._quiet_s:
+                    continue
                 path.unlink()
                 self._mark(pack).unlink(missing_ok=True)
                 dropped += 1

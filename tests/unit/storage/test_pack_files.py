@@ -1,10 +1,12 @@
 """Packs: bytes once appended stay where they are; one process appends to a pack; dead ones go, living ones never."""
 
+import fcntl
 import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -241,6 +243,27 @@ def test_a_pack_written_to_lately_is_not_dropped(tmp_path: Path) -> None:
     assert store.drop_dead(set()) == 1
     assert store.read(new, 0, 1) == b"x"
     store.close()
+
+
+def test_a_pack_appended_to_at_the_moment_it_is_to_be_dropped_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, other = PackStore(tmp_path), PackStore(tmp_path)
+    pack, _ = store.append(b"dead")
+    store.close()
+    os.utime(pack_files(tmp_path)[0], (0, 0))
+    lock = fcntl.flock
+
+    def append_first(file: Any, how: int) -> None:
+        monkeypatch.setattr(packs.fcntl, "flock", lock)
+        assert other.append(b"alive")[0] == pack
+        other.flush({pack})
+        other.close()
+        lock(file, how)
+
+    monkeypatch.setattr(packs.fcntl, "flock", append_first)
+    assert store._drop(set()) == 0
+    assert store.read(pack, 4, 5) == b"alive"
 
 
 def test_a_pack_dropped_at_the_moment_it_is_taken_is_not_appended_to(
