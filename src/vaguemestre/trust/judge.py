@@ -1,9 +1,11 @@
 """One operator's judge: the decision of `admission`, with an OCSP question where only that can settle it.
 
-Kept true: mail in and mail out ask the same judge. An answer that no CRL gives is asked of the responder once, and a
-responder that does not answer is left alone for a while: a peer cannot make us ask in a circle.
+Kept true: mail in and mail out ask the same judge. An answer that no CRL gives is asked of the responder once: who needs
+it meanwhile waits for the same one. A responder whose answer settles nothing is left alone for a while: a peer cannot make
+us ask in a circle.
 """
 
+import asyncio
 import ssl
 import time
 from collections.abc import Sequence
@@ -30,7 +32,8 @@ class Judge:
     responder: str | None = None
     tls: ssl.SSLContext | None = None
     now: clock.Clock = clock.now
-    _asked: dict[bytes, float] = field(default_factory=dict)
+    _in_vain: dict[bytes, float] = field(default_factory=dict)  # when a leaf was asked about and nothing was learnt
+    _asking: "dict[bytes, asyncio.Task[None]]" = field(default_factory=dict)
 
     def decide(self, chain: Sequence[bytes], domain: str | None) -> Admission:
         """`admission.decide`, now."""
@@ -42,14 +45,26 @@ class Judge:
 
     def may_learn(self, decided: Admission, chain: Sequence[bytes]) -> bool:
         """Whether an OCSP answer could turn this no into a yes, and it is time to ask."""
-        asked = self._asked.get(chain[0], 0.0) if chain else 0.0
-        due = not asked or time.monotonic() - asked > _ASK_AGAIN_S
+        asked = self._in_vain.get(chain[0]) if chain else None
+        due = asked is None or time.monotonic() - asked > _ASK_AGAIN_S
         return self.ocsp and decided.rule == "revocation-unknown" and due
 
     async def learn(self, chain: Sequence[bytes], domain: str | None) -> Admission:
-        """Ask the responders, then decide again."""
-        if len(self._asked) >= _MOST_ASKED:
-            self._asked.clear()
-        self._asked[chain[0]] = time.monotonic()
-        await updater.learn_revocation(self.trusted, chain, self.now(), self.responder, self.tls)
+        """Ask the responders, or wait where they are being asked, then decide again."""
+        leaf = chain[0]
+        if leaf not in self._asking:
+            self._asking[leaf] = asyncio.create_task(self._ask(chain))
+            self._asking[leaf].add_done_callback(lambda _: self._asking.pop(leaf))
+        await asyncio.shield(self._asking[leaf])  # one that leaves takes the answer from no other
         return self.decide(chain, domain)
+
+    async def _ask(self, chain: Sequence[bytes]) -> None:
+        trusted = self.trusted
+        try:
+            await updater.learn_revocation(trusted, chain, self.now(), self.responder, self.tls)
+        finally:
+            unknown = self.decide(chain, None).rule == "revocation-unknown"
+            if unknown and self.trusted is trusted:  # else the answer came for a set that was replaced: ask again
+                if len(self._in_vain) >= _MOST_ASKED:
+                    self._in_vain.clear()
+                self._in_vain[chain[0]] = time.monotonic()
