@@ -196,6 +196,36 @@ def test_without_a_current_crl_nobody_is_admitted_until_there_is_one(
     admits(space, south)
 
 
+def test_without_a_crl_the_responder_says_who_is_admitted(
+    space: TrustSpace, operator: OperatorFactory, tmp_path: Path
+) -> None:
+    """OCSP alone, through whole sessions; those that come together share one question, and none is put off."""
+    published = Path(shutil.copytree(space.folder / "authority", tmp_path / "authority"))
+    listen = f"127.0.0.1:{free_port()}"
+    south = operator(
+        SOUTH,
+        trust={"crls": [str(published / "root.crl")], "ocsp": f"http://{listen}/ocsp"},
+        authority={"folder": str(published), "listen": listen},
+    ).start()
+    lines = [Caller.secured(south.port, space.identity(NORTH)) for _ in range(4)]
+    try:
+        for caller in lines:
+            caller.write(f"MAIL FROM:<{AUTHOR}>\r\n".encode())
+        assert [caller.answer().code for caller in lines] == [250] * 4
+    finally:
+        for caller in lines:
+            caller.close()
+    with Caller.secured(south.port, space.identity(NORTH)) as caller:
+        assert caller.send(AUTHOR, [TO], letter(AUTHOR, TO)).code == 250
+    with Caller.secured(south.port, space.revoked) as caller:
+        answer = caller.say(f"MAIL FROM:<{AUTHOR}>")
+        assert answer.status == "550 5.7.1"
+        assert "a ete revoque" in answer.text
+    assert len(south.messages("claire")) == 1
+    until(lambda: south.journal("peer-refusal", "certificate-revoked"), "the refusal is journalled")
+    assert not south.journal("peer-refusal", "revocation-unknown")
+
+
 def test_a_certificate_revoked_meanwhile_is_refused_on_an_open_connection(
     space: TrustSpace, operator: OperatorFactory, sources: Path, tmp_path: Path
 ) -> None:

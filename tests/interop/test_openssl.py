@@ -1,16 +1,21 @@
-"""OpenSSL's s_client holds the listener to its TLS, and talks to it by hand.
+"""OpenSSL's s_client holds the listener to its TLS, and talks to it by hand; its OCSP answers are understood.
 
 Versions and suites: Référentiel #2, ECO.1.1.2 and ECO.1.1.3.
 """
 
 import subprocess
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
+from cryptography import x509
 
 from simulators.operators import Operator
 from simulators.patience import until
 from simulators.software import program
-from simulators.space import NORTH, SOUTH, Identity, TrustSpace
+from simulators.space import DAY, NORTH, SOUTH, Identity, TrustSpace
 
 SUITES = (
     "ECDHE-RSA-AES256-GCM-SHA384",
@@ -118,3 +123,56 @@ def test_a_session_is_not_resumed(space: TrustSpace, south: Operator) -> None:
     """Each connection proves its certificate afresh."""
     seen = s_client(space, south, space.identity(NORTH), "-tls1_2", "-reconnect")
     assert "Reused" not in seen.stdout
+
+
+@pytest.fixture
+def responder(space: TrustSpace, tmp_path: Path) -> Iterator[str]:
+    """The address of a responder whose answers are OpenSSL's, signed by the issuing authority."""
+    issuing, certificate, key = space.authority.issuing, tmp_path / "ca.pem", tmp_path / "ca.key"
+    issuing.write(certificate, key)
+    index = tmp_path / "index.txt"
+    good, revoked = (each.credential.certificate for each in (space.identity(NORTH), space.revoked))
+    since = f"{space.now - DAY:%y%m%d%H%M%SZ}"
+    index.write_text(_indexed("V", "", good) + _indexed("R", since, revoked))
+    command = [program("openssl"), "ocsp", "-index", index, "-CA", certificate, "-rsigner", certificate, "-rkey", key]
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            question, answer = tmp_path / "question", tmp_path / "answer"
+            question.write_bytes(self.rfile.read(int(self.headers["Content-Length"])))
+            subprocess.run([*command, "-nmin", "60", "-reqin", question, "-respout", answer], check=True)
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(answer.read_bytes())
+
+        def log_message(self, *_: object) -> None:
+            """Nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}/"
+        server.shutdown()
+        thread.join()
+
+
+def _indexed(state: str, since: str, certificate: x509.Certificate) -> str:
+    """A line of the index that `openssl ca` would keep."""
+    serial = f"{certificate.serial_number:X}"
+    ends = f"{certificate.not_valid_after_utc:%y%m%d%H%M%SZ}"
+    return f"{state}\t{ends}\t{since}\t{'0' * (len(serial) % 2)}{serial}\tunknown\t/CN=x\n"
+
+
+def test_its_ocsp_answers_admit_a_peer_and_refuse_a_revoked_one(
+    space: TrustSpace, responder: str, tmp_path: Path
+) -> None:
+    trust = {"crls": [str(space.folder / "authority" / "root.crl")], "ocsp": responder}
+    south = Operator(space, tmp_path / "south", SOUTH, ("claire",), trust=trust).start()
+    try:
+        typed = f"EHLO main.example\nMAIL FROM:<{NORTH.address('claire')}>\nQUIT\n"
+        assert "250 2.1.0 OK" in s_client(space, south, space.identity(NORTH), "-quiet", says=typed).stdout
+        refused = s_client(space, south, space.revoked, "-quiet", says=typed).stdout
+        assert "550-5.7.1" in refused
+        assert "a ete revoque" in refused
+    finally:
+        south.close()
