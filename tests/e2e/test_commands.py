@@ -205,6 +205,38 @@ def test_the_journal(north: Operator) -> None:
     assert json.loads(oldest)["seq"] == 1
 
 
+def test_erasing_the_people_of_a_message_from_the_journal(north: Operator) -> None:
+    sent, other = (
+        answer_of(north.command("send", "-f", CLAIRE, "-t", "Un mot", KARIM, "--json"))["id"] for _ in range(2)
+    )
+
+    def entries(message: str) -> list[dict[str, Any]]:
+        said = north.command("evidence", "log", "--message", message, "--json").stdout
+        return [json.loads(line) for line in said.splitlines()]
+
+    before = entries(sent)
+    unsure = north.command("evidence", "erase", sent)
+    assert unsure.exit_code == 1
+    assert "2 entrées" in unsure.stderr
+    assert "--yes" in unsure.stderr
+    assert entries(sent) == before, "nothing without a confirmation"
+    erased = north.command("evidence", "erase", sent.upper(), "--yes", "--json")
+    assert (erased.exit_code, answer_of(erased)) == (0, {"ok": True, "entries": 2})
+    *old, new = entries(sent)
+    assert [each["personal"] for each in old] == [None, None]
+    assert [(each["facts"], each["hash"]) for each in old] == [(each["facts"], each["hash"]) for each in before]
+    assert (new["event"], new["facts"], new["personal"]) == ("erasure", {"entries": 2}, {})
+    assert CLAIRE not in north.command("evidence", "log", "--message", sent).stdout
+    assert all(each["personal"] for each in entries(other))
+    assert answer_of(north.command("evidence", "verify", "--json"))["ok"] is True
+    again = north.command("evidence", "erase", sent, "--yes", "--json")
+    assert (again.exit_code, answer_of(again)) == (1, {"ok": False, "entries": 0})
+    assert len(entries(sent)) == len(before) + 1
+    for wrong in ("", "n'importe quoi"):  # entries about no message have no subject: none may be erased so
+        assert north.command("evidence", "erase", "--yes", "--", wrong).exit_code == 1
+    assert all(each["personal"] for each in entries(other))
+
+
 def test_the_database(north: Operator, tmp_path: Path) -> None:
     north.command("send", "-f", CLAIRE, "-t", "Un mot", KARIM)
     assert answer_of(north.command("db", "migrate", "--json"))["ok"] is True

@@ -1,15 +1,18 @@
-"""`vaguemestre evidence`: read the journal, and check that nobody rewrote it."""
+"""`vaguemestre evidence`: read the journal, check that nobody rewrote it, erase the people it names."""
 
 from typing import Annotated, Any
 
 import typer
 
 from vaguemestre import app as composition
-from vaguemestre.cli.presentation import AsJson, ConfigFile, iso, load, moment, refusals, show
+from vaguemestre import ids
+from vaguemestre.cli.presentation import AsJson, ConfigFile, identifier, iso, load, moment, refusals, show
 from vaguemestre.documents.encoded_words import printable
+from vaguemestre.errors import VaguemestreError
 from vaguemestre.evidence import journal
 from vaguemestre.evidence.journal import Recorded
 
+_MANY = 1_000_000
 app = typer.Typer(help="Le journal / The journal.", no_args_is_help=True)
 
 
@@ -62,6 +65,33 @@ def verify(config: ConfigFile, as_json: AsJson = False) -> None:
         raise typer.Exit(1)
 
 
+@app.command()
+def erase(
+    config: ConfigFile,
+    message: Annotated[str, typer.Argument(metavar="MESSAGE-ID", help="A message's (or account's) identifier.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do it: it cannot be undone.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Erase the addresses of a message (or account) from its entries; what happened stays, and the chain is whole.
+
+    Back-ups made before keep them, and so do the entries of notifications about it, which are messages of their own.
+    """
+    with refusals(as_json), composition.open_stores(load(config)) as stores:
+        subject = ids.to_text(identifier(message))
+        if not yes:
+            count = stores.database.read(_named, subject)
+            raise VaguemestreError(
+                f"{count} entries of {subject} name people. Nothing is erased yet: add --yes, it cannot be undone.",
+                f"{count} entrées de {subject} nomment des personnes. Rien n'est encore effacé : ajoutez --yes ; "
+                "c'est sans retour.",
+            )
+        count = stores.database.write(journal.erase, subject)
+    lines = [f"{count} entrées ne nomment plus personne / {count} entries name nobody any more"]
+    show(as_json, {"ok": count > 0, "entries": count}, lines)
+    if not count:
+        raise typer.Exit(1)
+
+
 def line(entry: Recorded) -> str:
     """An entry on one line, for people."""
     personal = {"": "[effacé / erased]"} if entry.personal is None else entry.personal
@@ -69,6 +99,10 @@ def line(entry: Recorded) -> str:
     # A peer's words, its certificate's name among them, must not draw lines of their own here.
     said = printable(" ".join(texts))
     return f"{entry.seq:>6}  {moment(entry.at)}  {entry.event:<18} {entry.subject:<13}  {said}"
+
+
+def _named(connection: Any, subject: str) -> int:
+    return sum(bool(entry.personal) for entry in journal.log(connection, subject=subject, limit=_MANY))
 
 
 def _read(connection: Any, message: str | None, after: int | None, limit: int) -> list[Recorded]:

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from vaguemestre import clock, log
+from vaguemestre import clock, ids, log
 from vaguemestre import config as configuration
 from vaguemestre.config import Config
 from vaguemestre.documents.encoded_words import printable
@@ -81,6 +81,14 @@ def show_table(as_json: bool, name: str, columns: Sequence[str], rows: Sequence[
         table.add_row(*(Text("" if row[column] is None else printable(str(row[column]))) for column in columns))
     # Not folded to a width that nobody sees: what reads a pipe reads lines.
     Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH).print(table)
+
+
+def identifier(text: str) -> int:
+    """What a person typed as the identifier of a message, account or queue entry. Raises VaguemestreError."""
+    try:
+        return ids.from_text(text)
+    except ValueError as error:
+        raise VaguemestreError(f"{text} is no identifier.", f"{text} n'est pas un identifiant.") from error
 
 
 def moment(milliseconds: int) -> str:

@@ -6,8 +6,7 @@ import typer
 
 from vaguemestre import app as composition
 from vaguemestre import clock, ids
-from vaguemestre.cli.presentation import AsJson, ConfigFile, iso, load, moment, refusals, show, show_table
-from vaguemestre.errors import VaguemestreError
+from vaguemestre.cli.presentation import AsJson, ConfigFile, identifier, iso, load, moment, refusals, show, show_table
 from vaguemestre.transport import queue
 from vaguemestre.transport.queue import Queued
 
@@ -67,12 +66,7 @@ def _report(as_json: bool, count: int, what: str) -> None:
 
 
 def _identifier(text: str | None) -> int | None:
-    if text is None:
-        return None
-    try:
-        return ids.from_text(text)
-    except ValueError as error:
-        raise VaguemestreError(f"{text} is no identifier.", f"{text} n'est pas un identifiant.") from error
+    return None if text is None else identifier(text)
 
 
 def _facts(row: Queued, as_json: bool) -> dict[str, Any]:

@@ -36,6 +36,7 @@ class Event(StrEnum):
     REVOCATION_UPDATE = "revocation-update"
     ACCOUNT_CREATION = "account-creation"
     ACCOUNT_CHANGE = "account-change"
+    ERASURE = "erasure"
 
 
 class Entry(msgspec.Struct, frozen=True):

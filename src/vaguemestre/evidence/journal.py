@@ -16,7 +16,7 @@ import msgspec
 import sqlalchemy as sa
 
 from vaguemestre.clock import now_ms
-from vaguemestre.evidence.entries import Entry, canonical, entry_hash, personal_digest
+from vaguemestre.evidence.entries import Entry, Event, canonical, entry_hash, personal_digest
 from vaguemestre.evidence.tables import journal, journal_head
 from vaguemestre.storage.bulk import BulkInsert
 from vaguemestre.storage.database import insert_or_ignore
@@ -98,9 +98,17 @@ def verify(connection: sa.Connection) -> Verdict:
 
 
 def erase_person(connection: sa.Connection, subject: str) -> int:
-    """Erase the personal part of a subject's entries, and the salts; the chain still verifies. Returns how many."""
-    erased = sa.update(journal).where(journal.c.subject == subject).values(personal=None, salt=None)
-    return connection.execute(erased).rowcount
+    """Erase the personal part of a subject's entries, and the salts; the chain still verifies. Returns how many had one."""
+    named = (journal.c.subject == subject) & journal.c.personal.is_not(None)
+    return connection.execute(sa.update(journal).where(named).values(personal=None, salt=None)).rowcount
+
+
+def erase(connection: sa.Connection, subject: str) -> int:
+    """`erase_person`, and an entry that says it was done, where there was somebody to erase."""
+    count = erase_person(connection, subject)
+    if count:
+        append(connection, [Entry(Event.ERASURE, subject, {"entries": count})])
+    return count
 
 
 def _personal_fits(row: Any) -> bool:
