@@ -12,6 +12,9 @@ import msgspec
 from vaguemestre.documents.headers import Summary
 from vaguemestre.errors import VaguemestreError
 
+# What mail programs may put in a mailbox: copies take no quota, so this is what ends them. Delivery is not held to it.
+MOST_IN_A_MAILBOX = 1_000_000
+
 
 class AccountKind(StrEnum):
     """Who stands behind an account."""
@@ -67,6 +70,7 @@ class Account:
     used: int
     messages: int
     created_at: int
+    own_reading: bool = False  # each person who reads here has read or not by themselves
 
 
 class Destination(msgspec.Struct, frozen=True):
@@ -80,7 +84,10 @@ class Destination(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Mailbox:
-    """A mailbox with its counts."""
+    """A mailbox with its counts; `unseen` is as the reader asked about sees it.
+
+    `octets` is the sum of its messages' sizes; `keywords` are those its messages bear or bore, as first spelled.
+    """
 
     id: int
     name: str
@@ -90,10 +97,18 @@ class Mailbox:
     modseq: int
     total: int
     unseen: int
+    account_id: int
+    deleted: int
+    octets: int
+    subscribed: bool
+    keywords: tuple[str, ...]
 
 
 class NewMessage(msgspec.Struct, frozen=True):
-    """A message to append: `blob_id` and `size` of content already inserted, `received_at` in Unix milliseconds."""
+    """A message to append: `blob_id` and `size` of content already inserted, times in Unix milliseconds.
+
+    `saved_at` is when it came into the mailbox; 0 where that is when it was received.
+    """
 
     account_id: int
     mailbox_id: int
@@ -102,6 +117,8 @@ class NewMessage(msgspec.Struct, frozen=True):
     received_at: int
     summary: Summary
     flags: Flag = NO_FLAGS
+    keywords: frozenset[str] = frozenset()
+    saved_at: int = 0
 
 
 class Appended(msgspec.Struct, frozen=True):
@@ -161,3 +178,79 @@ class UnknownMailboxError(VaguemestreError):
 
     def __init__(self, name: str) -> None:
         super().__init__(f"There is no mailbox named {name}.", f"Il n'y a pas de dossier nommé {name}.")
+
+
+class MailboxExistsError(VaguemestreError):
+    """The account has a mailbox of this name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"There is a mailbox named {name} already. Choose another name.",
+            f"Il y a déjà un dossier nommé {name}. Choisissez un autre nom.",
+        )
+
+
+class MailboxNameError(VaguemestreError):
+    """No mailbox can have this name; the sentence says why."""
+
+
+class SpecialMailboxError(VaguemestreError):
+    """The mailbox is one that every account has."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"{name} cannot be deleted: every account has it, and mail is filed there.",
+            f"{name} ne peut pas être supprimé : chaque compte en a besoin pour y classer le courrier.",
+        )
+
+
+class TooManyMailboxesError(VaguemestreError):
+    """The account has as many mailboxes as it may."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            f"An account has {limit} mailboxes at most. Delete some that are no longer needed.",
+            f"Un compte a {limit} dossiers au plus. Supprimez ceux qui ne servent plus.",
+        )
+
+
+class KeywordError(VaguemestreError):
+    """This cannot be a keyword."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            f"A keyword has at most {limit} characters, of those an IMAP atom may have.",
+            f"Un mot-clé a {limit} caractères au plus, parmi ceux qu'un atome IMAP peut avoir.",
+        )
+
+
+class TooManyKeywordsError(VaguemestreError):
+    """The mailbox knows as many keywords as it may."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            f"The messages of a mailbox bear at most {limit} different keywords. Remove some first.",
+            f"Les messages d'un dossier portent au plus {limit} mots-clés différents. Retirez-en d'abord.",
+        )
+
+
+class QuotaExceededError(VaguemestreError):
+    """The account has no room for this."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The account is full. Delete messages and empty the bin, or ask your administrator for room.",
+            "La boîte est pleine. Supprimez des messages et videz la corbeille, ou demandez de la place à votre "
+            "administrateur.",
+        )
+
+
+class MailboxFullError(QuotaExceededError):
+    """The mailbox has as many messages as it may."""
+
+    def __init__(self, limit: int) -> None:
+        VaguemestreError.__init__(
+            self,
+            f"A mailbox holds {limit} messages at most. File some of them in another.",
+            f"Un dossier contient {limit} messages au plus. Classez-en une partie dans un autre.",
+        )

@@ -14,8 +14,10 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import msgspec
 import sqlalchemy as sa
@@ -24,7 +26,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from vaguemestre import ids
 from vaguemestre.errors import StorageFailure
 from vaguemestre.storage import sealing
-from vaguemestre.storage.bulk import BulkInsert
+from vaguemestre.storage.bulk import BulkInsert, Statement
 from vaguemestre.storage.database import Identifier, metadata
 from vaguemestre.storage.keys import Keyring
 from vaguemestre.storage.objects import ObjectStore
@@ -45,7 +47,13 @@ blobs = sa.Table(
     sa.Index("ix_blobs_pack", "pack"),
 )
 
-_INSERT = BulkInsert(blobs, "id", "size", "digest", "key_number", "wrapped_key", "content", "pack", "place")
+# The `info` of a column whose rows need the blob it names, in whatever room: a blob stays as long as one row does.
+HOLDS = {"holds": "blob"}
+
+_COLUMNS = ("id", "size", "digest", "key_number", "wrapped_key", "content", "pack", "place")
+_DELETE = Statement("DELETE FROM blobs WHERE id {among} RETURNING id, content IS NULL AND pack IS NULL")
+_INSERT = BulkInsert(blobs, *_COLUMNS)
+_OPEN = Statement(f"SELECT {', '.join(_COLUMNS)} FROM blobs WHERE id {{among}}")  # noqa: S608 - names from this code
 _ROW_LIMIT = 1024  # sealed content up to this costs less in its row than a place in a pack
 _OBJECT_MAY_BE_UNROWED_S = 86_400  # no delivery takes a day from spool to commit
 
@@ -81,6 +89,11 @@ class BlobStore:
         self.inline_limit = inline_limit
         spool.mkdir(parents=True, exist_ok=True, mode=0o700)
 
+    @property
+    def ring(self) -> Keyring:
+        """The keys of this operator, for what else is sealed beside content."""
+        return self._ring
+
     def writer(self) -> "BlobWriter":
         """A writer for one new blob."""
         return BlobWriter(self._ring, self._objects, self._spool, self.inline_limit, self._packs)
@@ -93,19 +106,39 @@ class BlobStore:
 
     def open(self, connection: sa.Connection, blob_id: int) -> "BlobReader":
         """A reader of a blob. Raises UnsealingFailure when it is unknown or its key is gone."""
-        row = connection.execute(sa.select(blobs).where(blobs.c.id == blob_id)).one_or_none()
-        if row is None:
+        rows = _OPEN.run(connection, [blob_id])
+        if not rows:
             raise sealing.UnsealingFailure
-        aead = sealing.unwrap(self._ring, row.key_number, row.wrapped_key, _binding(row.id, row.digest, row.size))
+        return self._reader(Sealed(*rows[0]))
+
+    def open_all(self, connection: sa.Connection, blob_ids: Sequence[int]) -> "dict[int, BlobReader]":
+        """Readers of many blobs in one statement; those unknown, or whose key is gone, are left out."""
+        readers = {}
+        for row in _OPEN.run(connection, list(dict.fromkeys(blob_ids))):
+            with suppress(sealing.UnsealingFailure):
+                readers[row[0]] = self._reader(Sealed(*row))
+        return readers
+
+    def known(self, connection: sa.Connection, blob_ids: Sequence[int]) -> set[int]:
+        """Which of these are still there, whether they can be opened or not."""
+        return {row[0] for row in _OPEN.run(connection, list(blob_ids))}
+
+    def _reader(self, row: Sealed) -> "BlobReader":
+        aead = self.cipher(row.id, row.size, row.digest, row.key_number, row.wrapped_key)
         return BlobReader(aead, row.size, self._fetch(row))
+
+    def cipher(self, blob_id: int, size: int, digest: bytes, key_number: int, wrapped_key: bytes) -> AESGCM:
+        """The cipher of a blob, of columns of its row: what opens its content, and the notes beside it. Raises
+        UnsealingFailure when its key is gone."""
+        return sealing.unwrap(self._ring, key_number, wrapped_key, _binding(blob_id, digest, size))
 
     def insert(self, connection: sa.Connection, new: Sequence[Sealed]) -> None:
         """Write the rows of sealed blobs; their content becomes part of the store with the commit."""
         insert(connection, new, self._packs)
 
-    def _fetch(self, row: Any) -> Callable[[int, int], bytes]:
+    def _fetch(self, row: Sealed) -> Callable[[int, int], bytes]:
         """How to read octets [start, end) of a row's sealed content."""
-        content, pack, place, name = row.content, row.pack, row.place, _object_name(row.id)
+        content, pack, place, name = row.content, row.pack, row.place or 0, _object_name(row.id)
         if content is not None:
             return lambda start, end: content[start:end]
         packs = self._packs
@@ -144,16 +177,7 @@ class BlobStore:
 
     def delete(self, connection: sa.Connection, blob_ids: Sequence[int]) -> list[str]:
         """Delete rows, and so keys: what remains of the content is unreadable. Returns objects to `discard` once durable."""
-        names = []
-        for blob_id in blob_ids:
-            row = connection.execute(
-                sa.delete(blobs)
-                .where(blobs.c.id == blob_id)
-                .returning(blobs.c.content.is_(None) & blobs.c.pack.is_(None))
-            ).one_or_none()
-            if row is not None and row[0]:
-                names.append(_object_name(blob_id))
-        return names
+        return delete(connection, blob_ids)
 
     def discard(self, names: Sequence[str]) -> None:
         """Delete objects whose rows are gone. A crash before this leaves them to `sweep`."""
@@ -291,6 +315,33 @@ def insert(connection: sa.Connection, new: Sequence[Sealed], packs: PackStore | 
         for each in new
     ]
     _INSERT.run(connection, rows)
+
+
+def delete(connection: sa.Connection, blob_ids: Sequence[int]) -> list[str]:
+    """Delete rows, and so keys. Returns the names of objects to discard once that is durable."""
+    return [_object_name(row[0]) for row in _DELETE.run(connection, list(blob_ids)) if row[1]]
+
+
+def unneeded(connection: sa.Connection, blob_ids: Sequence[int]) -> list[int]:
+    """Those of some blobs that no row needs any more, of any column marked HOLDS."""
+    left = dict.fromkeys(blob_ids)
+    for statement in _holders(len(metadata.tables)):
+        if left:
+            for row in statement.run(connection, list(left)):
+                left.pop(row[0], None)
+    return list(left)
+
+
+@lru_cache(1)
+def _holders(tables: int) -> list[Statement]:
+    """For each column that holds blobs, which of some blobs it holds; anew when more tables are known."""
+    del tables
+    return [
+        Statement(f"SELECT DISTINCT {column.name} FROM {table.name} WHERE {column.name} {{among}}")  # noqa: S608
+        for table in metadata.tables.values()
+        for column in table.c
+        if column.info.items() >= HOLDS.items()
+    ]
 
 
 def _binding(blob_id: int, digest: bytes, size: int) -> bytes:

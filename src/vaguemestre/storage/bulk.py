@@ -4,13 +4,22 @@ Why not executemany: the driver lets go of Python's lock at each step of SQLite,
 twenty rows written one by one are twenty such exchanges, and cost more than the rows. One statement is one exchange.
 
 Each class holds the statement's text by dialect and number of rows; values are always bound, never written in the text.
+
+Where any number of rows may be meant, a `Statement` binds them as one value: its text stays the same, and the driver,
+which keeps a thousand prepared texts, keeps one of it. `ColumnSelect` likewise reads a hundred thousand rows as one.
 """
 
+import sys
+from array import array
 from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
+
+_numbers = msgspec.json.Decoder(list[int]).decode
+_texts = msgspec.json.Decoder(dict[int, str]).decode
 
 _MOST_VALUES = 30_000  # SQLite binds 32,766 in a statement, PostgreSQL 65,535
 
@@ -72,12 +81,76 @@ class BulkSelect:
         return rows
 
 
-def _execute(connection: sa.Connection, text: str, values: Iterable[Any]) -> Any:
+class Statement:
+    """A statement of the driver's own, the same text for one row and for a hundred thousand.
+
+    In `text`, `{value}` stands for a value, and `{among}` after a column for "is among these whole numbers". What differs
+    by store is given whole as `postgresql`.
+    """
+
+    def __init__(self, text: str, *, postgresql: str = "", lock: bool = False) -> None:
+        self._sqlite = text.format(value="?", among="IN (SELECT value FROM json_each(?))")
+        server = (postgresql or text).format(value="%s", among="= ANY(%s::bigint[])")
+        self._postgresql = server + (" FOR UPDATE" if lock else "")
+
+    def run(self, connection: sa.Connection, *values: Any) -> list[Any]:
+        """The rows it gives, if any. A list of whole numbers is one value; with `lock`, rows are held until the end."""
+        if connection.dialect.name == "postgresql":
+            cursor = _execute(connection, self._postgresql, values)
+        else:
+            bound = [_json(value) if isinstance(value, list) else value for value in values]
+            cursor = _execute(connection, self._sqlite, bound)
+        return cursor.fetchall() if cursor.description else []
+
+
+class ColumnSelect:
+    """Whole columns of numbers, each as one array; the rows come in the order of the first.
+
+    Made by the store into one row of long texts: fetched one by one, a hundred thousand rows would hold Python's lock
+    and let it go as often. `text` is a column of texts, most of them empty: those that are not come by first column.
+    """
+
+    def __init__(self, table: str, *columns: str, where: str, text: str = "") -> None:
+        lite = [f"group_concat({column})" for column in columns]
+        server = [f"string_agg(int8send({column}::bigint), ''::bytea)" for column in columns]
+        if text:
+            some = f"{columns[0]}, {text}) FILTER (WHERE {text} <> '')"
+            lite.append(f"json_group_object({some}")
+            server.append(f"json_object_agg({some}::text")
+        rows = f"(SELECT * FROM {table} WHERE {where} ORDER BY {columns[0]}) AS found"  # noqa: S608 - names of this code
+        self._sqlite = f"SELECT {', '.join(lite)} FROM {table} WHERE {where}".format(value="?")  # noqa: S608
+        self._postgresql = f"SELECT {', '.join(server)} FROM {rows}".format(value="%s")  # noqa: S608
+        self._width = len(columns)
+
+    def run(self, connection: sa.Connection, *values: Any) -> "tuple[list[array[int]], dict[int, str]]":
+        """The columns, and the texts that are not empty by first column."""
+        if connection.dialect.name == "postgresql":
+            row = _execute(connection, self._postgresql, values, binary=True).fetchone()
+            columns = [_unpacked(each) for each in row[: self._width]]
+        else:
+            row = _execute(connection, self._sqlite, values).fetchone()
+            columns = [array("q", _numbers(f"[{each or ''}]")) for each in row[: self._width]]
+        texts = row[self._width] if len(row) > self._width else None
+        return columns, _texts(texts) if texts else {}
+
+
+def _unpacked(packed: bytes | None) -> "array[int]":
+    numbers = array("q", packed or b"")
+    if sys.byteorder == "little":
+        numbers.byteswap()
+    return numbers
+
+
+def _json(numbers: list[int]) -> str:
+    return msgspec.json.encode(numbers).decode()
+
+
+def _execute(connection: sa.Connection, text: str, values: Iterable[Any], **options: Any) -> Any:
     """Run a statement on the driver's own cursor: SQLAlchemy's share of a statement costs more than this one does."""
     cursor, dialect = connection.connection.cursor(), connection.dialect
     assert dialect.loaded_dbapi is not None  # noqa: S101 - a connection has a driver
     try:
-        cursor.execute(text, tuple(values))
+        cursor.execute(text, tuple(values), **options)
     except dialect.loaded_dbapi.Error as error:
         base: Any = dialect.loaded_dbapi.Error
         raise sa.exc.DBAPIError.instance(text, None, error, base, hide_parameters=True, dialect=dialect) from error

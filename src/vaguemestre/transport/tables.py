@@ -2,6 +2,7 @@
 
 import sqlalchemy as sa
 
+from vaguemestre.storage.blobs import HOLDS
 from vaguemestre.storage.database import Identifier, metadata
 
 # One row a recipient: each has its own fate. Times in Unix milliseconds.
@@ -9,7 +10,7 @@ queue = sa.Table(
     "queue",
     metadata,
     sa.Column("id", Identifier, primary_key=True, autoincrement=False),
-    sa.Column("blob_id", sa.BigInteger, nullable=False),
+    sa.Column("blob_id", sa.BigInteger, nullable=False, info=HOLDS),
     sa.Column("size", sa.BigInteger, nullable=False),
     sa.Column("reverse_path", sa.Text, nullable=False),
     sa.Column("forward_path", sa.Text, nullable=False),
@@ -28,6 +29,7 @@ queue = sa.Table(
     sa.Column("last_reply", sa.Text, nullable=False),
     sa.Column("held", sa.Boolean, nullable=False),
     sa.Index("ix_queue_due_at", "due_at"),
+    sa.Index("ix_queue_blob_id", "blob_id"),
 )
 
 # What was received, so that what a peer sends again is recognised; kept as long as a peer may go on trying.

@@ -1,0 +1,63 @@
+"""How the mailstore reads its rows. Private to it."""
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from vaguemestre import ids
+from vaguemestre.mailstore.model import Mailbox, Role, UnknownMailboxError
+from vaguemestre.mailstore.tables import accounts, mailboxes, readings
+from vaguemestre.storage.bulk import Statement
+
+# As many more, or fewer, that a person has not seen than the mailbox says.
+_MORE_UNSEEN = (
+    sa.select(sa.func.coalesce(sa.func.sum(sa.case((readings.c.seen, -1), else_=1)), 0))
+    .where(readings.c.mailbox_id == mailboxes.c.id, readings.c.person_id == sa.bindparam("reader"))
+    .scalar_subquery()
+)
+_SHARED = sa.select(mailboxes)
+_OWN = sa.select(
+    *(column for column in mailboxes.c if column is not mailboxes.c.unseen),
+    sa.case((accounts.c.own_reading, mailboxes.c.unseen + _MORE_UNSEEN), else_=mailboxes.c.unseen).label("unseen"),
+).join_from(mailboxes, accounts, mailboxes.c.account_id == accounts.c.id)
+
+THREAD_ID, SAVED_AT = "COALESCE(thread_id, message_id)", "COALESCE(saved_at, received_at)"
+# The columns of `changes.Placed`, in order.
+PLACED_COLUMNS = f"uid, message_id, blob_id, {THREAD_ID}, modseq, flags, keywords, size, received_at, {SAVED_AT}"
+_PLACED = f"SELECT {PLACED_COLUMNS} FROM placements WHERE mailbox_id = {{value}}"  # noqa: S608 - names of this code
+PLACED = Statement(_PLACED + " AND uid {among} ORDER BY uid")
+PLACED_AND_DELETED = Statement(_PLACED + " AND uid {among} AND (flags & 8) <> 0 ORDER BY uid")
+ALL_PLACED = Statement(_PLACED + " ORDER BY uid")
+ALL_DELETED = Statement(_PLACED + " AND (flags & 8) <> 0 ORDER BY uid")
+
+
+def mailboxes_of(connection: sa.Connection, condition: "sa.ColumnElement[bool]", reader: int = 0) -> list[Mailbox]:
+    """The mailboxes of a condition, in the order they were made, with what `reader` has not seen."""
+    wanted = (_OWN if reader else _SHARED).where(condition).order_by(mailboxes.c.id)
+    return [_mailbox(row) for row in connection.execute(wanted, {"reader": reader} if reader else {})]
+
+
+def mailbox(connection: sa.Connection, mailbox_id: int, reader: int = 0) -> Mailbox:
+    """One mailbox. Raises UnknownMailboxError."""
+    found = mailboxes_of(connection, mailboxes.c.id == mailbox_id, reader)
+    if not found:
+        raise UnknownMailboxError(ids.to_text(mailbox_id))
+    return found[0]
+
+
+def _mailbox(row: Any) -> Mailbox:
+    return Mailbox(
+        row.id,
+        row.name,
+        Role(row.role) if row.role else None,
+        row.uid_validity,
+        row.uid_next,
+        row.modseq,
+        row.total,
+        row.unseen,
+        row.account_id,
+        row.deleted,
+        row.octets,
+        row.subscribed,
+        tuple(row.keywords.split()),
+    )
