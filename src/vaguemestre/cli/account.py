@@ -6,6 +6,7 @@ import typer
 
 from vaguemestre import app as composition
 from vaguemestre import ids
+from vaguemestre.cli import client_certificates, devices, people, traces
 from vaguemestre.cli.presentation import AsJson, ConfigFile, iso, load, octets, refusals, show, show_table
 from vaguemestre.config import Config
 from vaguemestre.errors import VaguemestreError
@@ -15,6 +16,15 @@ from vaguemestre.protocols.smtp.addresses import Address
 from vaguemestre.transport.envelope import domain_of
 
 app = typer.Typer(help="Les comptes (BAL) / The accounts.", no_args_is_help=True)
+app.command("holder")(people.holder)
+app.command("grant")(people.grant)
+app.command("ungrant")(people.ungrant)
+app.command("holders")(people.holders)
+app.command("own-reading")(people.own_reading)
+app.command("sign-out")(people.sign_out)
+app.command("trace")(traces.trace)
+app.add_typer(devices.app, name="password")
+app.add_typer(client_certificates.app, name="certificate")
 
 AddressArgument = Annotated[str, typer.Argument(metavar="ADDRESS")]
 Quota = Annotated[int, typer.Option("--quota-mb", min=1, help="Room for mail, in megabytes (10^6 octets).")]

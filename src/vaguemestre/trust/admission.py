@@ -71,6 +71,14 @@ class _Verdict:
     ends: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Identified:
+    """What a chain proves of itself, whoever is listed: `name` only where the answer is yes."""
+
+    admission: Admission
+    name: DistinguishedName | None = None
+
+
 class _Refusal(Exception):
     def __init__(self, rule: str, en: str, fr: str, *, temporary: bool = False) -> None:
         super().__init__(rule)
@@ -105,6 +113,23 @@ def decide(trusted: TrustedSet, chain: Sequence[bytes], domain: str | None, at: 
     begins, ends = max(verdict.begins, trusted.usable_from), min(verdict.ends, trusted.usable_until)
     snapshot.decisions[key] = (decision, begins, ends)
     return decision
+
+
+def identify(trusted: TrustedSet, chain: Sequence[bytes], at: datetime) -> Identified:
+    """Whose certificate is this? Rules 1 to 4 alone, for software that is no operator and stands on no list.
+
+    Its certificate must also be one for clients (rule 2). Never raises on what a peer sent.
+    """
+    try:
+        verdict = _verdict(trusted, trusted.snapshot, tuple(chain), at)
+        certificates.refuse_as_client(verdict.chain.leaf)
+    except (_Refusal, CertificateError) as refusal:
+        temporary = isinstance(refusal, _Refusal) and refusal.temporary
+        evidence = _look(chain[0]) if chain else Evidence()
+        return Identified(Admission(False, temporary, refusal.rule, refusal.en, refusal.fr, evidence))
+    subject = verdict.evidence.subject
+    words = f"The certificate {subject} is good.", f"Le certificat {subject} est valable."
+    return Identified(Admission(True, False, "allowed", *words, verdict.evidence), verdict.name)
 
 
 def domain_listed(trusted: TrustedSet, domain: str, at: datetime) -> Admission:

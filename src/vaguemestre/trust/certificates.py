@@ -33,6 +33,7 @@ _TLS_USES = {
     ExtendedKeyUsageOID.SERVER_AUTH,
     ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE,
 }
+_CLIENT_USES = _TLS_USES - {ExtendedKeyUsageOID.SERVER_AUTH}
 _UNDERSTOOD = {
     ExtensionOID.BASIC_CONSTRAINTS,
     ExtensionOID.KEY_USAGE,
@@ -206,6 +207,14 @@ def refuse_as_peer(leaf: x509.Certificate) -> None:
     purposes = extension(leaf, x509.ExtendedKeyUsage)
     if purposes is not None and not _TLS_USES.intersection(purposes):
         raise _unsuitable(leaf, "it is not for servers", "il n'est pas destiné aux serveurs")
+
+
+def refuse_as_client(leaf: x509.Certificate) -> None:
+    """Raise CertificateError (`certificate-unsuitable`) unless the certificate may identify a client (AUTH_CLI)."""
+    refuse_as_peer(leaf)
+    purposes = extension(leaf, x509.ExtendedKeyUsage)
+    if purposes is not None and not _CLIENT_USES.intersection(purposes):
+        raise _unsuitable(leaf, "it is not for clients", "il n'est pas destiné aux clients")
 
 
 def refuse_as_signer(leaf: x509.Certificate) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from vaguemestre import clock
 from vaguemestre.trust import admission, updater
-from vaguemestre.trust.admission import Admission
+from vaguemestre.trust.admission import Admission, Identified
 from vaguemestre.trust.trusted_set import TrustedSet
 
 _ASK_AGAIN_S = 30.0
@@ -51,12 +51,27 @@ class Judge:
 
     async def learn(self, chain: Sequence[bytes], domain: str | None) -> Admission:
         """Ask the responders, or wait where they are being asked, then decide again."""
+        await self._learn(chain)
+        return self.decide(chain, domain)
+
+    def known(self, chain: Sequence[bytes]) -> Identified:
+        """`admission.identify`, now, by what is known already."""
+        return admission.identify(self.trusted, chain, self.now())
+
+    async def identify(self, chain: Sequence[bytes]) -> Identified:
+        """`known`, once the responders were asked where only they can tell."""
+        found = self.known(chain)
+        if self.may_learn(found.admission, chain):
+            await self._learn(chain)
+            found = self.known(chain)
+        return found
+
+    async def _learn(self, chain: Sequence[bytes]) -> None:
         leaf = chain[0]
         if leaf not in self._asking:
             self._asking[leaf] = asyncio.create_task(self._ask(chain))
             self._asking[leaf].add_done_callback(lambda _: self._asking.pop(leaf))
         await asyncio.shield(self._asking[leaf])  # one that leaves takes the answer from no other
-        return self.decide(chain, domain)
 
     async def _ask(self, chain: Sequence[bytes]) -> None:
         trusted = self.trusted
