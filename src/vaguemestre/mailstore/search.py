@@ -1,0 +1,189 @@
+"""Search: which messages of an account hold a text, whole, at this very moment.
+
+What it keeps true: the answer is exactly what reading every message of the account would give. What waits to be indexed
+is read on the spot; what is no more is left out; nothing of another account is read.
+
+What matches. Texts are compared as words (`documents.words`): case, accents and typography do not count, nor does which
+punctuation or space stands between two words. A text that is sought matches where its words stand side by side in one
+field, one address, or one text of the body, the first of them as the end of a word, the last as the start of one, those
+between as they are: "ompte ren" finds "Compte-rendu". One word alone matches wherever it is a part of a word: "anoram"
+finds "panoramique". A text without any letter or digit matches every message. Of a word of more than 100 characters only
+the first 100 count, or the last 100 where other words follow it.
+
+`header_matching` looks at any field by name. In those that hold identifiers or anything else of programs, characters
+are compared, punctuation included.
+
+Bounds: 64 kB of a header; of a message, what `reading` takes of it. Time: a word takes some milliseconds in 100,000
+messages, one letter alone half a second; a message that is not indexed yet, about two milliseconds. Memory: some
+megabytes, whatever the account holds.
+
+RFC 9051 §6.4.4 (which allows flexible matching), RFC 8621 §4.4.1.
+"""
+
+from collections.abc import Collection, Container, Iterable, Sequence
+from enum import StrEnum
+
+import sqlalchemy as sa
+
+from vaguemestre.documents import passages
+from vaguemestre.documents.concordance import Concordance
+from vaguemestre.documents.encoded_words import decode_words
+from vaguemestre.documents.headers import split_head
+from vaguemestre.documents.passages import Chapter
+from vaguemestre.documents.words import LONGEST, literal, sought
+from vaguemestre.mailstore import concordances, messages, reading
+from vaguemestre.mailstore.extraction import Extractor
+from vaguemestre.mailstore.model import Listed
+from vaguemestre.mailstore.tables import mailboxes
+from vaguemestre.storage.blobs import BlobStore
+from vaguemestre.storage.bulk import Statement
+from vaguemestre.storage.sealing import UnsealingFailure
+
+
+class Field(StrEnum):
+    """Where a text is sought. TEXT is all that is searched of a message, BODY all but its header."""
+
+    TEXT = "text"
+    BODY = "body"
+    SUBJECT = "subject"
+    FROM = "from"
+    TO = "to"
+    CC = "cc"
+    BCC = "bcc"
+
+
+_CHAPTERS: dict[Field, tuple[Chapter, ...]] = {
+    Field.TEXT: tuple(chapter for chapter in Chapter if chapter != Chapter.FIELD_NAMES),
+    Field.BODY: (Chapter.BODY,),
+    **{Field(chapter.name.lower()): (chapter,) for chapter in (Chapter.SUBJECT, *passages.ADDRESSES.values())},
+}
+_FORGOTTEN = Statement("SELECT message_id FROM forgotten WHERE account_id = {value}")
+_WAITING = Statement("SELECT message_id, blob_id FROM to_index WHERE account_id = {value} ORDER BY message_id")
+_CONTENTS = Statement("SELECT id, blob_id FROM messages WHERE id {among}")
+_PLACES = Statement("SELECT mailbox_id, uid FROM placements WHERE mailbox_id {among} AND message_id {among}")
+
+_ours = Extractor(niceness=10, patience_s=30.0)  # of this process's searches; somebody waits for them
+
+
+def matching(
+    connection: sa.Connection,
+    store: BlobStore,
+    account_id: int,
+    field: Field,
+    text: str,
+    message_ids: Container[int] | None = None,
+    *,
+    extractor: Extractor | None = None,
+) -> set[int]:
+    """The messages of an account, among `message_ids` where given, that hold a text. Raises StorageFailure."""
+    words = [word.encode() for word in sought(text)]
+    wanted = _CHAPTERS[field]
+    found: set[int] = set()
+    for opened, fetch in concordances.opened(connection, store.ring, account_id):
+        if words:
+            found |= opened.having(fetch, wanted, words)
+        else:
+            found.update(opened.owners)
+    found = _kept(connection, account_id, found, message_ids)
+    for message_id, blob_id in _WAITING.run(connection, account_id):
+        if message_ids is not None and message_id not in message_ids:
+            continue
+        if not words or _holds(connection, store, extractor or _ours, (message_id, blob_id), wanted, words):
+            found.add(message_id)
+    return found
+
+
+def header_matching(
+    connection: sa.Connection,
+    store: BlobStore,
+    account_id: int,
+    name: str,
+    text: str,
+    message_ids: Container[int] | None = None,
+) -> set[int]:
+    """The messages, among `message_ids` where given, with a field of this name that holds a text; or, for an empty one,
+    with such a field at all. Raises StorageFailure."""
+    name = name.strip().lower()
+    words = [word.encode() for word in sought(text)]
+    if words and (name == "subject" or name in passages.ADDRESSES):
+        return matching(connection, store, account_id, Field(name), text, message_ids)
+    found: set[int] = set()
+    for opened, fetch in concordances.opened(connection, store.ring, account_id):
+        bearing = opened.bearing(fetch, Chapter.FIELD_NAMES, name[:LONGEST].encode())
+        if bearing and words and passages.searched(name):
+            bearing &= opened.having(fetch, [Chapter.OTHER_FIELDS], words)
+        found |= bearing
+    found = _kept(connection, account_id, found, message_ids)
+    waiting = [
+        (message_id, blob_id)
+        for message_id, blob_id in _WAITING.run(connection, account_id)
+        if message_ids is None or message_id in message_ids
+    ]
+    if not text:
+        return found | _with_field(connection, store, waiting, name, "")
+    return _with_field(connection, store, [*_CONTENTS.run(connection, list(found)), *waiting], name, text)
+
+
+def listing(
+    connection: sa.Connection, account_id: int, message_ids: Collection[int], *, limit: int = 50
+) -> list[tuple[str, Listed]]:
+    """The newest of these messages, newest first, with the name of the mailbox each stands in; once for each place."""
+    newest = sorted(message_ids, reverse=True)[:limit]
+    wanted = sa.select(mailboxes.c.id, mailboxes.c.name).where(mailboxes.c.account_id == account_id)
+    names = {row.id: row.name for row in connection.execute(wanted)}
+    found = [
+        (names[mailbox_id], listed)
+        for mailbox_id, uid in _PLACES.run(connection, list(names), newest)
+        if (listed := messages.find(connection, mailbox_id, uid)) is not None
+    ]
+    return sorted(found, key=lambda each: each[1].message_id, reverse=True)[:limit]
+
+
+def _kept(connection: sa.Connection, account_id: int, found: set[int], message_ids: Container[int] | None) -> set[int]:
+    """Those of the messages found that still are, and are asked for."""
+    if not found:
+        return found
+    found.difference_update(row[0] for row in _FORGOTTEN.run(connection, account_id))
+    if message_ids is None:
+        return found
+    if isinstance(message_ids, set | frozenset):
+        return found & message_ids
+    return {message_id for message_id in found if message_id in message_ids}
+
+
+def _holds(
+    connection: sa.Connection,
+    store: BlobStore,
+    extractor: Extractor,
+    message: tuple[int, int],
+    wanted: Sequence[Chapter],
+    words: Sequence[bytes],
+) -> bool:
+    """Whether a message, read now, holds what is sought."""
+    if Chapter.BODY in wanted:
+        content = reading.concordance(connection, store, extractor, *message)
+
+        def fetch(ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+            return [content[start:end] for start, end in ranges]
+
+        return bool(Concordance(fetch).having(fetch, wanted, words))
+    needle = b" ".join(words).decode()
+    header = reading.header(connection, store, *message)
+    return any(needle in " ".join(passage) for chapter in wanted for passage in header[chapter])
+
+
+def _with_field(
+    connection: sa.Connection, store: BlobStore, contents: Iterable[tuple[int, int]], name: str, text: str
+) -> set[int]:
+    """The messages, each with its content, whose header has such a field that holds a text; one that does not open has none."""
+    needle = literal(text)
+    found: set[int] = set()
+    for message_id, blob_id in contents:
+        try:
+            head = reading.head(connection, store, blob_id)
+        except UnsealingFailure:
+            continue
+        values = (value for each, value in passages.fields(head[: split_head(head)]) if each == name)
+        if any(needle in literal(decode_words(value)) for value in values):
+            found.add(message_id)
+    return found
