@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from vaguemestre import ids
-from vaguemestre.mailstore import messages
+from vaguemestre.storage import blobs
 from vaguemestre.storage.blobs import BlobStore
 from vaguemestre.transport.envelope import Envelope, Recipient
 from vaguemestre.transport.tables import queue
@@ -125,17 +125,9 @@ def hold(connection: sa.Connection, row_id: int | None, held: bool) -> int:
     return _change(connection, row_id, {"held": held})
 
 
-def in_use(connection: sa.Connection, blob_id: int) -> bool:
-    """Whether any row still needs the content."""
-    return (
-        connection.execute(sa.select(queue.c.id).where(queue.c.blob_id == blob_id).limit(1)).one_or_none() is not None
-    )
-
-
 def release(connection: sa.Connection, store: BlobStore, blob_id: int) -> None:
     """Let go of content that neither the queue nor a mailbox needs any more; a large object waits for the sweep."""
-    if not in_use(connection, blob_id) and not messages.in_use(connection, blob_id):
-        store.delete(connection, [blob_id])
+    store.delete(connection, blobs.unneeded(connection, [blob_id]))
 
 
 def _change(connection: sa.Connection, row_id: int | None, values: dict[str, Any]) -> int:

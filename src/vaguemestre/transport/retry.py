@@ -8,6 +8,7 @@ sender is told after `warn_after`, and the message given up after `give_up_after
 import random
 from dataclasses import dataclass
 
+_chance = random.Random()  # noqa: S311 - jitter is no secret
 _PAUSES_S = (60, 120, 300, 600, 900, 1800, 3600)
 
 
@@ -22,4 +23,4 @@ class RetryPolicy:
     def next_due(self, attempts: int, now_ms: int) -> int:
         """When to try again after `attempts` failed ones, in Unix milliseconds."""
         pause = _PAUSES_S[min(attempts, len(_PAUSES_S)) - 1] * self.scale
-        return now_ms + int(pause * 1000 * random.uniform(0.8, 1.2))  # noqa: S311 - jitter is no secret
+        return now_ms + int(pause * 1000 * _chance.uniform(0.8, 1.2))

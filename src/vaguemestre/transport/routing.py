@@ -19,6 +19,7 @@ from vaguemestre.errors import VaguemestreError
 
 SMTP_PORT = 25
 # A name that DNS cannot hold, whatever it answers.
+_chance = random.Random()  # noqa: S311 - an order among equals is no secret
 _IMPOSSIBLE = (
     dns.name.EmptyLabel,
     dns.name.LabelTooLong,
@@ -79,8 +80,7 @@ class Router:
                 f"Les serveurs de {domain} ne peuvent pas être trouvés pour l'instant.",
             ) from error
         records = [
-            (record.preference, random.random(), record.exchange.to_text(omit_final_dot=True))  # noqa: S311
-            for record in answer
+            (record.preference, _chance.random(), record.exchange.to_text(omit_final_dot=True)) for record in answer
         ]
         servers = [Host(name.lower()) for _, _, name in sorted(records) if name != "."]
         if not servers:

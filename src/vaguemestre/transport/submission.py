@@ -14,13 +14,11 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from vaguemestre import clock, ids
-from vaguemestre.documents.headers import Summary, split_head, summary
 from vaguemestre.errors import VaguemestreError
 from vaguemestre.evidence import journal
 from vaguemestre.evidence.entries import Entry, Event
 from vaguemestre.mailstore import accounts, mailboxes, messages
 from vaguemestre.mailstore.model import (
-    Account,
     AccountClosedError,
     AccountState,
     Destination,
@@ -30,16 +28,15 @@ from vaguemestre.mailstore.model import (
     UnknownAccountError,
 )
 from vaguemestre.protocols.smtp.addresses import Address
-from vaguemestre.storage.blobs import BlobStore, Sealed
+from vaguemestre.storage.blobs import BlobStore
 from vaguemestre.storage.database import Database
 from vaguemestre.transport import queue
 from vaguemestre.transport.bounces import Notifier
 from vaguemestre.transport.envelope import Envelope, Recipient
+from vaguemestre.transport.outgoing import Author, Outgoing, SenderRefusedError, Written
 from vaguemestre.transport.retry import RetryPolicy
 from vaguemestre.transport.routing import Router
 from vaguemestre.trust.judge import Judge
-
-_HEAD_LIMIT = 262_144
 
 
 class RecipientRefusedError(VaguemestreError):
@@ -48,21 +45,6 @@ class RecipientRefusedError(VaguemestreError):
     def __init__(self, address: str, why: VaguemestreError) -> None:
         super().__init__(f"Not sent. {address}: {why.en}", f"Message non envoyé. {address} : {why.fr}")
         self.address = address
-
-
-class SenderRefusedError(VaguemestreError):
-    """The author may not send as this address, or at all."""
-
-
-class TooLargeError(VaguemestreError):
-    """The message is larger than this operator carries."""
-
-    def __init__(self, limit: int) -> None:
-        megabytes = limit // (1024 * 1024)
-        super().__init__(
-            f"Not sent. The message exceeds {megabytes} MB: send fewer or smaller attachments.",
-            f"Message non envoyé. Il dépasse {megabytes} Mo : envoyez moins de pièces jointes, ou de plus petites.",
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +57,9 @@ class Submitted:
 
 
 @dataclass(frozen=True, slots=True)
-class _Checked:
-    author: Account
+class Addressed:
+    """Recipients that may be written to: those here, and those of other operators."""
+
     local: tuple[tuple[Recipient, Destination], ...]
     remote: tuple[Recipient, ...]
 
@@ -105,104 +88,107 @@ class Submission:
         self._size_limit = size_limit
 
     def submit(self, envelope: Envelope, content: Iterable[bytes], *, keep_copy: bool = True) -> Submitted:
-        """Send `content` (lines ended by CRLF) to the envelope's recipients.
+        """Send `content` (lines ended by CRLF) from the account of the reverse-path to the envelope's recipients.
 
-        Raises SenderRefusedError, RecipientRefusedError, TooLargeError, StorageFailure; then nothing was sent.
+        Raises SenderRefusedError, RecipientRefusedError, HeaderError, TooLargeError, StorageFailure; then nothing was sent.
         """
         try:
-            checked = self._database.read(self._check, envelope)
-        except VaguemestreError as error:
-            self._journal_refusal(envelope, error)
-            raise
-        sealed, noted, eight_bit = self._seal(content)
-        way = Envelope(
-            envelope.reverse_path, checked.remote, envelope.returned, envelope.envelope_id, envelope.utf8, eight_bit
-        )
-        return self._database.write(self._accept, checked, way, sealed, noted, keep_copy)
-
-    def _check(self, connection: sa.Connection, envelope: Envelope) -> _Checked:
-        try:
-            author = accounts.get(connection, envelope.reverse_path)
-        except UnknownAccountError as error:
-            raise SenderRefusedError(
-                f"{envelope.reverse_path} is no address of this operator, so nobody can write as it here.",
-                f"{envelope.reverse_path} n'est pas une adresse de cet opérateur : personne ne peut écrire en son nom ici.",
-            ) from error
-        if author.state is not AccountState.ACTIVE:
-            raise SenderRefusedError(
-                "This account is suspended or closed. Ask your operator's administrator.",
-                "Ce compte est suspendu ou fermé. Adressez-vous à l'administrateur de votre opérateur.",
-            )
-        local, remote = [], []
-        for recipient in dict.fromkeys(envelope.recipients):
+            author = self._database.read(_author, envelope.reverse_path)
+            addressed = self._database.read(self._address, envelope.recipients)
+            outgoing = self.begin(author)
             try:
-                destination = self._check_recipient(connection, recipient)
-            except VaguemestreError as error:
-                raise RecipientRefusedError(recipient.address, error) from error
+                for chunk in content:
+                    outgoing.write(chunk)
+            except BaseException:
+                outgoing.abandon()
+                raise
+            written = outgoing.finish()
+        except VaguemestreError as error:
+            self.record_refusal(envelope, error)
+            raise
+        return self._database.write(self._accept, author, addressed, envelope, written, keep_copy)
+
+    async def destination(self, recipient: Recipient) -> Destination | None:
+        """The destination of a local recipient, None for a remote one that may be written to.
+
+        Raises RecipientRefusedError, which says why not, StorageFailure.
+        """
+        if not self._router.is_local(recipient.domain):
+            return self._destination(None, recipient)
+        return await self._database.read_async(self._destination, recipient)
+
+    def begin(self, author: Author) -> Outgoing:
+        """Start taking content."""
+        return Outgoing(self._blobs, author, self._hostname, self._size_limit)
+
+    async def accept(
+        self, author: Author, addressed: Addressed, envelope: Envelope, written: Written, *, keep_copy: bool
+    ) -> Submitted:
+        """Send what was taken; durable once it returns. Raises StorageFailure, or a fact of an account changed meanwhile."""
+        return await self._database.write_async(self._accept, author, addressed, envelope, written, keep_copy)
+
+    def _address(self, connection: sa.Connection, recipients: Sequence[Recipient]) -> Addressed:
+        local, remote = [], []
+        for recipient in dict.fromkeys(recipients):
+            destination = self._destination(connection, recipient)
             if destination is None:
                 remote.append(recipient)
             else:
                 local.append((recipient, destination))
-        return _Checked(author, tuple(local), tuple(remote))
+        return Addressed(tuple(local), tuple(remote))
 
-    def _check_recipient(self, connection: sa.Connection, recipient: Recipient) -> Destination | None:
-        """The destination of a local recipient, None for a remote one that may be written to."""
+    def _destination(self, connection: sa.Connection | None, recipient: Recipient) -> Destination | None:
         domain = Address.parse(recipient.address).domain
-        if not self._router.is_local(domain):
+        if connection is None or not self._router.is_local(domain):
             listed = self._judge.domain_listed(domain)
             if not listed.allowed:
-                raise VaguemestreError(listed.en, listed.fr)
+                raise RecipientRefusedError(recipient.address, VaguemestreError(listed.en, listed.fr))
             return None
         destination = accounts.destination(connection, recipient.address)
         if destination is None:
-            raise UnknownAccountError(recipient.address)
+            raise RecipientRefusedError(recipient.address, UnknownAccountError(recipient.address))
         if destination.state is AccountState.CLOSED:
-            raise AccountClosedError
+            raise RecipientRefusedError(recipient.address, AccountClosedError())
         return destination
-
-    def _seal(self, content: Iterable[bytes]) -> tuple[Sealed, Summary, bool]:
-        writer, head, eight_bit = self._blobs.writer(), bytearray(), False
-        writer.write(self._trace(ids.to_text(writer.id)), digested=False)
-        try:
-            for chunk in content:
-                if len(head) < _HEAD_LIMIT:
-                    head += chunk
-                eight_bit = eight_bit or not chunk.isascii()
-                writer.write(chunk)
-                if writer.size > self._size_limit:
-                    raise TooLargeError(self._size_limit)
-            sealed = writer.finish()
-        except BaseException:
-            writer.abandon()
-            raise
-        return sealed, summary(bytes(head)[: split_head(bytes(head))]), eight_bit
 
     def _accept(
         self,
         connection: sa.Connection,
-        checked: _Checked,
-        way: Envelope,
-        sealed: Sealed,
-        noted: Summary,
+        author: Author,
+        checked: Addressed,
+        envelope: Envelope,
+        written: Written,
         keep_copy: bool,
     ) -> Submitted:
-        now, subject, author = clock.now_ms(), ids.to_text(sealed.id), checked.author
-        self._blobs.insert(connection, [sealed])
+        sealed, noted, owner = written.sealed, written.summary, author.account
+        now, subject = clock.now_ms(), ids.to_text(sealed.id)
+        way = Envelope(
+            envelope.reverse_path,
+            checked.remote,
+            envelope.returned,
+            envelope.envelope_id,
+            envelope.utf8,
+            written.eight_bit,
+        )
+        copy = written.copy if keep_copy else sealed
+        self._blobs.insert(connection, [sealed] if copy is sealed else [sealed, copy])
         new = [
             NewMessage(to.account_id, to.inbox_id, sealed.id, sealed.size, now, noted)
             for to in {destination.account_id: destination for _, destination in checked.local}.values()
         ]
         if keep_copy:
-            sent = mailboxes.with_role(connection, author.id, Role.SENT)
-            new.append(NewMessage(author.id, sent.id, sealed.id, sealed.size, now, noted, Flag.SEEN))
+            sent = mailboxes.with_role(connection, owner.id, Role.SENT)
+            new.append(NewMessage(owner.id, sent.id, copy.id, copy.size, now, noted, Flag.SEEN))
         if new:
             messages.append(connection, new)
         if checked.remote:
             queue.enqueue(connection, sealed.id, sealed.size, way, now, int(self._policy.give_up_after * 1000))
-        account, delivered = ids.to_text(author.id), tuple(recipient.address for recipient, _ in checked.local)
+        account, delivered = ids.to_text(owner.id), tuple(recipient.address for recipient, _ in checked.local)
         queued = tuple(recipient.address for recipient in checked.remote)
         facts = {"account": account, "size": sealed.size, "recipients": len(delivered) + len(queued)}
         personal = {"from": way.reverse_path, "to": [*delivered, *queued], "digest": sealed.digest.hex()}
+        if author.person_id:
+            personal["person"] = author.person_id
         entries = [Entry(Event.SUBMISSION, subject, facts, personal)]
         entries += [
             Entry(Event.DELIVERY, subject, {"account": ids.to_text(to.account_id)}, {"to": recipient.address})
@@ -213,7 +199,8 @@ class Submission:
         self._notifier.delivered(connection, sealed.id, way, asked, now)
         return Submitted(subject, delivered, queued)
 
-    def _journal_refusal(self, envelope: Envelope, error: VaguemestreError) -> None:
+    def record_refusal(self, envelope: Envelope, error: VaguemestreError) -> None:
+        """Journal that nothing was sent, and by which rule."""
         addresses: Sequence[str] = [recipient.address for recipient in envelope.recipients]
         entry = Entry(
             Event.SUBMISSION_REFUSAL,
@@ -223,7 +210,19 @@ class Submission:
         )
         self._database.write(journal.append, [entry])
 
-    def _trace(self, identifier: str) -> bytes:
-        """A Received line (RFC 5321 §4.4): no address of the author's machine, which is nobody's business."""
-        date = clock.rfc5322(clock.now())
-        return f"Received: by {self._hostname} (Vaguemestre) id {identifier};\r\n\t{date}\r\n".encode()
+
+def _author(connection: sa.Connection, reverse_path: str) -> Author:
+    """The account of an address, for who runs the operator. Raises SenderRefusedError."""
+    try:
+        account = accounts.get(connection, reverse_path)
+    except UnknownAccountError as error:
+        raise SenderRefusedError(
+            f"{reverse_path} is no address of this operator, so nobody can write as it here.",
+            f"{reverse_path} n'est pas une adresse de cet opérateur : personne ne peut écrire en son nom ici.",
+        ) from error
+    if account.state is not AccountState.ACTIVE:
+        raise SenderRefusedError(
+            "This account is suspended or closed. Ask your operator's administrator.",
+            "Ce compte est suspendu ou fermé. Adressez-vous à l'administrateur de votre opérateur.",
+        )
+    return Author(account, accounts.addresses_of(connection, account.id))
