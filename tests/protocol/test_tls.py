@@ -1,5 +1,6 @@
 """TLS without I/O: who completes a handshake, what is refused, and what an end of stream means."""
 
+import base64
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
@@ -22,7 +23,14 @@ from hypothesis import strategies as st
 from OpenSSL import SSL
 
 from vaguemestre.errors import ConfigurationError
-from vaguemestre.protocols.tls import TlsConnection, TlsError, client_context, server_context
+from vaguemestre.protocols import tls
+from vaguemestre.protocols.tls import (
+    TlsConnection,
+    TlsError,
+    client_context,
+    mail_program_context,
+    server_context,
+)
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -419,3 +427,43 @@ def test_an_encrypted_key_is_a_configuration_error_not_a_question(world: World) 
     path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"secret")))
     with pytest.raises(ConfigurationError, match="not encrypted"):
         server_context(world.ours.chain, path)
+
+
+_OPERATORS = (
+    "ECDHE-RSA-AES256-GCM-SHA384",
+    "ECDHE-RSA-AES128-GCM-SHA256",
+    "ECDHE-RSA-AES256-SHA384",
+    "ECDHE-RSA-AES128-SHA256",
+)
+_MAIL_PROGRAMS = (*_OPERATORS, "DHE-RSA-AES256-GCM-SHA384", "DHE-RSA-AES128-GCM-SHA256")
+
+
+def _agreed(world: World, context: SSL.Context, suite: str) -> str:
+    client = _stdlib_client(None)
+    client.maximum_version = ssl.TLSVersion.TLSv1_2
+    client.set_ciphers(suite)
+    server = TlsConnection(context, server=True)
+    _Stdlib(client, server=False).shake(server)
+    return server.cipher
+
+
+@pytest.mark.parametrize("suite", _MAIL_PROGRAMS)
+def test_mail_programs_have_each_of_their_six_suites_without_a_certificate(world: World, suite: str) -> None:
+    """ECO.1.1.3 of Référentiel #2; a certificate is asked for, and nobody must have one."""
+    assert _agreed(world, mail_program_context(world.ours.chain, world.ours.key), suite) == suite
+
+
+def test_operators_have_no_suite_without_a_curve(world: World) -> None:
+    with pytest.raises(TlsError):
+        _agreed(world, world.server, "DHE-RSA-AES256-GCM-SHA384")
+
+
+def test_the_group_of_mail_programs_is_the_standard_one() -> None:
+    """RFC 7919, appendix A.1: p = 2^2048 - 2^1984 + {[2^1918 * e] + 560316} * 2^64 - 1, g = 2; DER of PKCS #3."""
+    term, e, n = 1 << 1918 + 64, 0, 0
+    while term:
+        e, n = e + term, n + 1
+        term //= n
+    prime = 2**2048 - 2**1984 + ((e >> 64) + 560_316) * 2**64 - 1
+    der = base64.b64decode(b"".join(tls._FFDHE2048.splitlines()[1:-1]))
+    assert der == bytes.fromhex("3082010802820101") + prime.to_bytes(257) + bytes.fromhex("020102")

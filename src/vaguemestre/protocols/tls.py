@@ -1,19 +1,22 @@
-"""TLS between operators as a machine without I/O: ciphertext in, plaintext out, and the reverse.
+"""TLS as a machine without I/O: ciphertext in, plaintext out, and the reverse; between operators, and for mail programs.
 
 What holds here:
 - The handshake asks the peer for its certificate and never judges it. A refusal must be explained in an SMTP reply and
   in the journal, which a failed handshake cannot do: `trust.admission` judges `peer_chain()` once `handshaken` is true.
-- TLS 1.2 at least, with only the four suites of the trust space (ECO.1.1.3), or TLS 1.3.
+- TLS 1.2 at least, with only the suites of the trust space, four for operators and six for mail programs (both are
+  called ECO.1.1.3, each in its referential), or TLS 1.3. Ephemeral keys have no fewer bits than asked: 256 on curves,
+  2048 in the finite field.
 - No session is ever resumed (no ticket, no cache), nor renegotiated, nor compressed: the certificate judged is the one
   this connection proved to hold.
 - An end of stream without `closed` is a truncation: what came last may be cut short, perhaps by an attacker.
 
 Rules: after each `receive`, also one that raised, write what `pending` returns (handshake, alerts, key updates).
 
-RFC 5246, RFC 8446; Référentiel #2 ECO.1.1.2, ECO.1.1.3.
+RFC 5246, RFC 8446, RFC 7919 (the group); Référentiel #1 and #2 ECO.1.1.1 to ECO.1.1.3.
 """
 
 import os
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 
@@ -29,6 +32,21 @@ from vaguemestre.errors import ConfigurationError, VaguemestreError
 _TLS12_SUITES = (
     b"ECDHE-RSA-AES256-GCM-SHA384:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-AES256-SHA384:ECDHE-RSA-AES128-SHA256"
 )
+_MAIL_PROGRAM_SUITES = (  # C030, C02F, 009F, 009E, C028, C027 of spec clients §1, those with authenticated encryption first
+    b"ECDHE-RSA-AES256-GCM-SHA384:ECDHE-RSA-AES128-GCM-SHA256:DHE-RSA-AES256-GCM-SHA384:DHE-RSA-AES128-GCM-SHA256:"
+    b"ECDHE-RSA-AES256-SHA384:ECDHE-RSA-AES128-SHA256"
+)
+# ffdhe2048 of RFC 7919, appendix A.1. Not a larger one: programs that know no curves often know no larger group either.
+_FFDHE2048 = b"""\
+-----BEGIN DH PARAMETERS-----
+MIIBCAKCAQEA//////////+t+FRYortKmq/cViAnPTzx2LnFg84tNpWp4TZBFGQz
++8yTnc4kmz75fS/jY2MMddj2gbICrsRhetPfHtXV/WVhJDP1H18GbtCFY2VVPe0a
+87VXE15/V8k1mE8McODmi3fipona8+/och3xWKE2rec1MKzKT0g6eXq8CrGCsyT7
+YdEIqUuyyOP7uWrat2DX9GgdT0Kj3jlN9K5W7edjcrsZCwenyO4KbXCeAvzhzffi
+7MA0BM0oNC9hkXL+nOmFg/+OTxIy7vKBg8P+OxtMb61zO7X8vC7CIAXFjvGDfRaD
+ssbzSibBsu/6iGtCOGEoXJf//////////wIBAg==
+-----END DH PARAMETERS-----
+"""
 _RECORD = 16_384  # the largest plaintext of one record: one SSL_read never returns more
 _OUTPUT = 65_536
 
@@ -80,6 +98,22 @@ def server_context(certificate_chain_pem_path: str | os.PathLike[str], key_path:
     Raises ConfigurationError when a file cannot be read or the key is not the certificate's.
     """
     return _context(SSL.TLS_SERVER_METHOD, Path(certificate_chain_pem_path), Path(key_path))
+
+
+def mail_program_context(
+    certificate_chain_pem_path: str | os.PathLike[str], key_path: str | os.PathLike[str]
+) -> SSL.Context:
+    """What connections of mail programs share: as `server_context`, with suites for those that know no curves.
+
+    A certificate is asked for and may be left out: software shows one (ECO.1.3.1), people have none.
+    """
+    context = server_context(certificate_chain_pem_path, key_path)
+    context.set_cipher_list(_MAIL_PROGRAM_SUITES)
+    with tempfile.NamedTemporaryFile() as file:  # OpenSSL takes them from a file alone; there is nothing secret in it
+        file.write(_FFDHE2048)
+        file.flush()
+        context.load_tmp_dh(file.name)
+    return context
 
 
 def client_context(certificate_chain_pem_path: str | os.PathLike[str], key_path: str | os.PathLike[str]) -> SSL.Context:

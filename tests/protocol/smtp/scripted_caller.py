@@ -1,7 +1,7 @@
 """A caller for the machine that decides by what it reads, so that dialogues need no code.
 
 It accepts everything but: a reverse-path at refused.example, the recipient unknown@, content for the recipient full@
-(refused at DATA or BDAT), and content that holds `X-Refuse`.
+(refused at DATA or BDAT), content that holds `X-Refuse`, and a sign-in with another password than sesame.
 """
 
 from dataclasses import dataclass, field
@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from vaguemestre.protocols.smtp import events
 from vaguemestre.protocols.smtp.replies import Reply
 from vaguemestre.protocols.smtp.server import ServerConnection
+from vaguemestre.protocols.smtp.submission import SubmissionConnection
 
 OK = Reply(250, "2.0.0", ("OK",))
 REFUSED = Reply(550, "5.7.1", ("Refused",))
@@ -22,6 +23,7 @@ class ScriptedCaller:
     messages: list[bytes] = field(default_factory=list)  # acknowledged content
     recipients: list[str] = field(default_factory=list)
     spool: bytearray = field(default_factory=bytearray)
+    prompts: list[bytes] = field(default_factory=list)  # challenges left to send
 
     def feed(self, data: bytes) -> None:
         self.machine.receive_data(data)
@@ -52,6 +54,13 @@ class ScriptedCaller:
                 return self.machine.accept_hello()
             case events.StartTls():
                 return reply(Reply(220, "2.0.0", ("Go ahead",)))
+            case events.Authenticate(mechanism, response):
+                self.prompts = [b""] if mechanism == "PLAIN" else [b"Username:", b"Password:"]
+                if response is None:
+                    return self.challenge()
+                return self.signed_in(response)
+            case events.SaslResponse(response):
+                return self.challenge() if self.prompts else self.signed_in(response)
             case events.MailFrom(command):
                 self.recipients.clear()
                 sender = command.reverse_path
@@ -84,3 +93,11 @@ class ScriptedCaller:
             case events.Answered(ready) | events.Rejected(_, ready) | events.Violation(_, ready):
                 return reply(ready)
         raise AssertionError(event)
+
+    def challenge(self) -> bytes:
+        assert isinstance(self.machine, SubmissionConnection)
+        return self.machine.challenge(self.prompts.pop(0))
+
+    def signed_in(self, response: bytes) -> bytes:
+        good = response.split(b"\0")[-1] == b"sesame"
+        return self.machine.reply(Reply(235, "2.7.0", ("Signed in",)) if good else Reply(535, "5.7.8", ("No",)))

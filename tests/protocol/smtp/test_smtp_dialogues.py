@@ -2,7 +2,7 @@
 
 `-> ` sends a line with CRLF, `~> ` sends octets with Python escapes and no CRLF, `<- ` expects a reply line (a final
 `…` stands for any rest), `== ` expects an acknowledged message (with escapes), `** closed` expects the end.
-`! option=value` sets the machine up; `# ` is a comment.
+`! option=value` sets the machine up, as one for submission where `mechanisms` are given; `# ` is a comment.
 """
 
 import codecs
@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from scripted_caller import ScriptedCaller
 
 from vaguemestre.protocols.smtp.server import Limits, ServerConnection
+from vaguemestre.protocols.smtp.submission import LINE, SubmissionConnection
 
 DIALOGUES = sorted((Path(__file__).parent / "dialogues").glob("*.txt"))
 
@@ -24,11 +25,15 @@ class Dialogue:
     limits: dict[str, int] = field(default_factory=dict)
     tls_active: bool = True
     tls_required: bool = True
+    mechanisms: tuple[str, ...] = ()
     turns: list[tuple[bytes, list[str]]] = field(default_factory=list)  # what is sent, the reply lines it causes
     messages: list[bytes] = field(default_factory=list)
     closed: bool = False
 
     def machine(self) -> ServerConnection:
+        if self.mechanisms:
+            limits = Limits(**{"command_line": LINE, **self.limits})
+            return SubmissionConnection("mx.b.example", self.mechanisms, limits, tls_active=self.tls_active)
         limits = Limits(**self.limits)
         return ServerConnection("mx.b.example", limits, tls_required=self.tls_required, tls_active=self.tls_active)
 
@@ -56,6 +61,8 @@ def read_dialogue(path: Path) -> Dialogue:
             option, _, value = line[2:].partition("=")
             if option.startswith("tls"):
                 setattr(dialogue, option, value == "yes")
+            elif option == "mechanisms":
+                dialogue.mechanisms = tuple(value.split())
             else:
                 dialogue.limits[option] = int(value)
         else:

@@ -7,7 +7,7 @@ Rules: parsing knows nothing of the session; whether a command may come now is f
 read in any case; a space after `FROM:` or `TO:` is forgiven, because so many senders write it.
 
 RFC 5321 §4.1.1; RFC 1870 (SIZE); RFC 6152 (BODY); RFC 6531 (SMTPUTF8); RFC 3461 (RET, ENVID, NOTIFY, ORCPT);
-RFC 3030 (BDAT); RFC 3207 (STARTTLS); RFC 4954 §4 (AUTH).
+RFC 3030 (BDAT); RFC 3207 (STARTTLS); RFC 4954 §4 (AUTH) and §5 (AUTH of MAIL).
 """
 
 import re
@@ -150,6 +150,9 @@ _hexchar = re.compile(rb"\+([0-9A-F]{2})")
 _address_type = re.compile(r"[A-Za-z0-9-]{1,64}")
 ENVID_LIMIT = 100  # characters of xtext (RFC 3461 §4.4)
 ORCPT_LIMIT = 500  # (RFC 3461 §4.2)
+AUTH_LIMIT = 500  # characters that AUTH adds to MAIL (RFC 4954 §3)
+
+_Verbs = Mapping[bytes, Callable[[str], Command]]
 
 
 def parse_command(line: bytes) -> Command:
@@ -157,10 +160,19 @@ def parse_command(line: bytes) -> Command:
 
     Raises UnknownCommandError, ArgumentError, ParameterError, ReversePathError, ForwardPathError or ChunkSizeError.
     """
+    return _parsed(line, _VERBS)
+
+
+def parse_submission_command(line: bytes) -> Command:
+    """`parse_command` where AUTH is offered: MAIL may then say who wrote, which is believed of nobody (RFC 4954 §5)."""
+    return _parsed(line, _SUBMISSION_VERBS)
+
+
+def _parsed(line: bytes, verbs: _Verbs) -> Command:
     verb, _, rest = line.partition(b" ")
-    parse = _VERBS.get(verb.upper())
+    parse = verbs.get(verb.upper())
     if parse is None:
-        parse = _VERBS.get(verb.rstrip().upper())  # a tab or spaces before CRLF are forgiven (RFC 5321 §4.1.1)
+        parse = verbs.get(verb.rstrip().upper())  # a tab or spaces before CRLF are forgiven (RFC 5321 §4.1.1)
         if parse is None:
             raise UnknownCommandError
     try:
@@ -207,13 +219,25 @@ def _bdat(text: str) -> Command:
 
 
 def _mail(text: str) -> Command:
+    path, end = _reverse_path(text)
+    return Mail(path, **_parameters(text, end, _MAIL_PARAMETERS))
+
+
+def _submitted_mail(text: str) -> Command:
+    path, end = _reverse_path(text)
+    fields = _parameters(text, end, _SUBMITTED_MAIL_PARAMETERS)
+    fields.pop("auth", None)
+    return Mail(path, **fields)
+
+
+def _reverse_path(text: str) -> tuple[Address | None, int]:
     try:
         path, end = read_path(text, _path_start(text, "FROM:"))
     except AddressError as error:
         raise ReversePathError(error.en, error.fr) from None
     if path is not None and not path.domain:
         raise ReversePathError("The sender's address needs a domain.", "L'adresse de l'expéditeur exige un domaine.")
-    return Mail(path, **_parameters(text, end, _MAIL_PARAMETERS))
+    return path, end
 
 
 def _rcpt(text: str) -> Command:
@@ -311,6 +335,12 @@ def _read_orcpt(value: str) -> str:
     return f"{kind.lower()};{decoded}"
 
 
+def _read_auth(value: str) -> str:
+    if len(value) > AUTH_LIMIT:
+        raise ArgumentError
+    return _decoded_xtext(value)
+
+
 def _decoded_xtext(value: str) -> str:
     if _xtext.fullmatch(value) is None:
         raise ArgumentError
@@ -333,9 +363,10 @@ _MAIL_PARAMETERS: _Readers = {
     "ret": _read_ret,
     "envid": _read_envid,
 }
+_SUBMITTED_MAIL_PARAMETERS: _Readers = {**_MAIL_PARAMETERS, "auth": _read_auth}
 _RCPT_PARAMETERS: _Readers = {"notify": _read_notify, "orcpt": _read_orcpt}
 
-_VERBS: Mapping[bytes, Callable[[str], Command]] = {
+_VERBS: _Verbs = {
     b"EHLO": _named(Ehlo),
     b"HELO": _named(Helo),
     b"STARTTLS": _bare(StartTls()),
@@ -351,3 +382,4 @@ _VERBS: Mapping[bytes, Callable[[str], Command]] = {
     b"EXPN": Expn,
     b"HELP": Help,
 }
+_SUBMISSION_VERBS: _Verbs = {**_VERBS, b"MAIL": _submitted_mail}

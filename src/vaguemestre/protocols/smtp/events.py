@@ -3,10 +3,10 @@
 What stays true: every event that needs an answer is answered once before the next one appears; the caller never sees
 content that breaks a rule as if it were whole.
 
-RFC 5321 §4.1; RFC 3207; RFC 3030.
+RFC 5321 §4.1; RFC 3207; RFC 3030; RFC 4954.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from vaguemestre.protocols.smtp.commands import Mail, Rcpt
@@ -38,6 +38,24 @@ class Hello:
 @dataclass(frozen=True, slots=True)
 class StartTls:
     """Answer 220, do the handshake, then call `tls_started()`; or a refusal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Authenticate:
+    """AUTH: sign-in begins, by a mechanism that is offered. Answer: `challenge()`, 235, or a refusal.
+
+    `initial_response` is decoded; None where there was none.
+    """
+
+    mechanism: str
+    initial_response: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SaslResponse:
+    """The client's answer to `challenge()`, decoded. Answer: another `challenge()`, 235, or a refusal."""
+
+    data: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +134,8 @@ class Violation:
 Event = (
     Hello
     | StartTls
+    | Authenticate
+    | SaslResponse
     | MailFrom
     | RcptTo
     | ContentStarts

@@ -96,6 +96,67 @@ class TlsActiveError(PeerError):
     FR = "TLS est déjà actif sur cette connexion ; poursuivez avec EHLO et MAIL."
 
 
+# ---- signing in
+
+
+class TlsFirstError(PeerError):
+    """A mail program would send before TLS."""
+
+    EN = "Must issue a STARTTLS command first: choose STARTTLS or TLS in the account's settings."
+    FR = "Envoyez d'abord STARTTLS : choisissez STARTTLS ou TLS dans les réglages du compte."
+
+
+class EncryptionNeededError(PeerError):
+    """Somebody would sign in before TLS."""
+
+    EN = (
+        "Signing in needs TLS first: choose STARTTLS or TLS in the account's settings. Change a password sent in clear."
+    )
+    FR = "La connexion exige TLS : choisissez STARTTLS ou TLS dans les réglages. Changez un mot de passe envoyé en clair."
+
+
+class SignInNeededError(PeerError):
+    """A mail program would send before somebody signed in."""
+
+    EN = "Authentication required: give the account's user name and password in the settings for outgoing mail."
+    FR = "Connexion requise : indiquez l'identifiant et le mot de passe dans les réglages du serveur d'envoi."
+
+
+class SignedInError(PeerError):
+    """AUTH came on a connection where somebody is signed in."""
+
+    EN = "Somebody is signed in on this connection already; open another one to be somebody else."
+    FR = "Quelqu'un est déjà connecté ici ; ouvrez une autre connexion pour en changer."
+
+
+class MechanismError(PeerError):
+    """AUTH by a mechanism that is not offered."""
+
+    EN = "This way of signing in is not offered here; choose another in the account's settings."
+    FR = "Ce moyen de connexion n'est pas proposé ici ; choisissez-en un autre dans les réglages du compte."
+
+
+class SaslResponseError(PeerError):
+    """What answers a challenge is not base64."""
+
+    EN = "The sign-in message is malformed; check the account's settings, or update the mail program."
+    FR = "Le message de connexion est mal formé ; vérifiez les réglages du compte, ou mettez le logiciel à jour."
+
+
+class SaslCancelledError(PeerError):
+    """The client gave up signing in."""
+
+    EN = "Sign-in cancelled, as the mail program asked."
+    FR = "Connexion abandonnée, à la demande du logiciel."
+
+
+class SaslLineError(PeerError):
+    """What answers a challenge is longer than the limit."""
+
+    EN = "The sign-in message is too long; the connection is closed."
+    FR = "Le message de connexion est trop long ; la connexion est fermée."
+
+
 # ---- limits
 
 

@@ -1,6 +1,7 @@
 """From fault to reply: the one table of codes for what the machine refuses by itself.
 
-RFC 5321 §4.2.3 and §4.3.2; RFC 3463 §3; RFC 3207 §4 (530 5.7.0); RFC 6531 §3.5 (553 5.6.7).
+RFC 5321 §4.2.3 and §4.3.2; RFC 3463 §3; RFC 3207 §4 (530 5.7.0); RFC 6531 §3.5 (553 5.6.7);
+RFC 4954 §4 and §6 (signing in).
 """
 
 from collections.abc import Mapping
@@ -20,6 +21,14 @@ _CODES: Mapping[type[faults.PeerError], tuple[int, str]] = {
     faults.NotOfferedError: (502, "5.5.1"),
     faults.TlsRequiredError: (530, "5.7.0"),
     faults.TlsActiveError: (503, "5.5.1"),
+    faults.TlsFirstError: (530, "5.7.0"),
+    faults.EncryptionNeededError: (538, "5.7.11"),
+    faults.SignInNeededError: (530, "5.7.0"),
+    faults.SignedInError: (503, "5.5.1"),
+    faults.MechanismError: (504, "5.5.4"),
+    faults.SaslResponseError: (501, "5.5.2"),
+    faults.SaslCancelledError: (501, "5.7.0"),
+    faults.SaslLineError: (500, "5.5.6"),
     faults.TooManyRecipientsError: (452, "4.5.3"),
     faults.TooManyTransactionsError: (421, "4.7.0"),
     faults.TooManyBadCommandsError: (421, "4.7.0"),

@@ -94,6 +94,8 @@ class ServerConnection:
         "tls_active",
     )
 
+    _parse = staticmethod(parse_command)
+
     def __init__(
         self,
         hostname: str,
@@ -309,7 +311,7 @@ class ServerConnection:
         else:
             self._position = end
         try:
-            command = parse_command(line[:-2])
+            command = self._parse(line[:-2])
         except faults.ChunkSizeError as fact:
             return _violation(fact)
         except faults.PeerError as fact:
