@@ -6,12 +6,8 @@ Standards: RFC 5280 §4.2.1.13 (CRL over HTTP), RFC 6960 appendix A (OCSP over H
 import asyncio
 import base64
 import binascii
-import contextlib
-import socket
-from collections.abc import Iterator
 from urllib.parse import unquote
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -57,34 +53,3 @@ def application(authority: Authority) -> Starlette:
             Route("/ocsp/{question:path}", ocsp, methods=["GET"]),
         ]
     )
-
-
-class HttpServer:
-    """An ASGI application on a port, started and stopped by the composition root, which keeps the signals."""
-
-    def __init__(self, app: Starlette, host: str, port: int) -> None:
-        self._address = (host, port)
-        config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=5)
-        self._server = _Uvicorn(config)
-        self._task: asyncio.Task[None] | None = None
-
-    async def start(self) -> int:
-        """Open the port; returns it. Raises OSError."""
-        host, port = self._address
-        listening = socket.create_server((host, port), backlog=512, reuse_port=False)
-        self._task = asyncio.create_task(self._server.serve(sockets=[listening]))
-        while not self._server.started and not self._task.done():  # noqa: ASYNC110 - it has no event to wait for
-            await asyncio.sleep(0.01)
-        return int(listening.getsockname()[1])
-
-    async def stop(self) -> None:
-        """Finish what is under way, then close."""
-        self._server.should_exit = True
-        if self._task is not None:
-            await self._task
-
-
-class _Uvicorn(uvicorn.Server):
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield

@@ -1,0 +1,47 @@
+"""`vaguemestre dns`: the records that a domain must publish."""
+
+import ipaddress
+from typing import Annotated
+
+import typer
+
+from vaguemestre import app as composition
+from vaguemestre.cli.presentation import AsJson, ConfigFile, load, refusals, show
+from vaguemestre.config import Config
+from vaguemestre.documents import zone
+from vaguemestre.documents.zone import Record
+from vaguemestre.errors import ConfigurationError, VaguemestreError
+
+
+def dns(
+    config: ConfigFile,
+    domain: Annotated[str, typer.Argument(metavar="DOMAIN", help="One of the operator's domains.")],
+    as_json: AsJson = False,
+) -> None:
+    """Print the DNS records to publish for DOMAIN, as a fragment of its zone file."""
+    domain = domain.lower().removesuffix(".")
+    with refusals(as_json):
+        found = _records(load(config), domain)
+    rows = [{"name": each.name, "type": each.type, "value": each.value} for each in found]
+    show(as_json, {"domain": domain, "ttl": zone.TTL, "records": rows}, [zone.fragment(domain, found).rstrip("\n")])
+
+
+def _records(config: Config, domain: str) -> list[Record]:
+    if domain not in config.domains:
+        served = ", ".join(config.domains)
+        raise VaguemestreError(
+            f"{domain} is not a domain of this operator ({served}).",
+            f"{domain} n'est pas un domaine de cet opérateur ({served}).",
+        )
+    own, offered = config.autoconfiguration, composition.settings(config)
+    addresses = own.addresses if own else ()
+    for each in addresses:
+        try:
+            ipaddress.ip_address(each)
+        except ValueError as error:
+            raise ConfigurationError(
+                f"{each} is not a network address (IPv4 or IPv6).",
+                f"{each} n'est pas une adresse réseau (IPv4 ou IPv6).",
+            ) from error
+    web = (own.host or config.hostname) if own else ""
+    return zone.records(domain, config.hostname, offered.imap, offered.submission, web, addresses)
