@@ -14,19 +14,29 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import uvloop
+from OpenSSL import SSL
 
 from vaguemestre import clock, jobs, log
-from vaguemestre.config import Config, Tls, Trust, address
+from vaguemestre.config import Autoconfiguration, Config, Identity, Imap, Tls, Trust, address
+from vaguemestre.documents.autoconfiguration import Service, Settings
 from vaguemestre.errors import ConfigurationError, VaguemestreError
 from vaguemestre.evidence import journal
 from vaguemestre.evidence.entries import Entry, Event
+from vaguemestre.evidence.recorder import Recorder
+from vaguemestre.identity import traces
+from vaguemestre.identity.tokens import TokenVerifier
+from vaguemestre.identity.traces import Tracer
 from vaguemestre.jobs import Job
+from vaguemestre.mailstore.indexer import Indexer
+from vaguemestre.mailstore.views import Views
 from vaguemestre.protocols import tls
 from vaguemestre.servers import workers
 from vaguemestre.servers.limits import Admittance, ServerLimits, SharedAdmittance
 from vaguemestre.servers.listener import Listener
+from vaguemestre.servers.sign_in import SignIn
 from vaguemestre.servers.smtp import Operator, Session
 from vaguemestre.servers.workers import Front, RemoteDesk
 from vaguemestre.storage import database, keys, schema
@@ -49,7 +59,9 @@ from vaguemestre.trust.updater import Outcome, Refreshed
 
 _RECEPTIONS_KEPT_MS = 10 * 86_400_000  # no peer goes on trying for ten days
 _DAY_S = 86_400.0
+_POLL_S = 1.0  # what another process files, such as `vaguemestre send`, is seen this much later
 _RENEW_AGAIN_S = 5.0
+_QUESTION_LIFE_S = 30.0  # a mail program's: each document is there within milliseconds
 _MOST_WORKERS = 3  # by default: one writer keeps no more of them busy, and each takes some 40 MB
 _GC_THRESHOLDS = (
     20_000,
@@ -204,6 +216,62 @@ def submission(config: Config, stores: Stores, trusted: TrustedSet) -> Submissio
     )
 
 
+def sign_in(config: Config, stores: Stores, judging: Judge) -> SignIn:
+    """The door of mail programs, shared by every protocol. Made in the event loop that serves them; `close` it.
+
+    Raises ConfigurationError.
+    """
+    return SignIn(
+        stores.database,
+        Recorder(stores.database),
+        Tracer(stores.database),
+        judging,
+        _tokens(config.identity),
+        allow_app_passwords=config.identity.app_passwords,
+    )
+
+
+def _tokens(identity: Identity) -> TokenVerifier | None:
+    """What verifies tokens, or None where no issuer is configured."""
+    if not identity.issuer:
+        return None
+    # Libraries that few need: an operator without Pro Santé Connect, and front processes, go without.
+    from vaguemestre.identity.introspection import IntrospectionVerifier  # noqa: PLC0415
+    from vaguemestre.identity.key_sets import KeySetVerifier, Rhythm  # noqa: PLC0415
+    from vaguemestre.identity.provider import Provider  # noqa: PLC0415
+    from vaguemestre.identity.tokens import Policy  # noqa: PLC0415
+
+    skew = timedelta(seconds=identity.skew)
+    policy = Policy(identity.issuer, frozenset(identity.audience), frozenset(identity.clients), skew)
+    where = identity.introspection or identity.jwks or f"{identity.issuer.rstrip('/')}/protocol/openid-connect/certs"
+    host = urlsplit(where).hostname or ""
+    if not where.startswith("https://") and host not in ("localhost", "127.0.0.1", "::1"):
+        raise ConfigurationError(
+            f"The provider of identity must be reached over https: {where}.",
+            f"Le fournisseur d'identité doit être joint en https : {where}.",
+        )
+    trusting = updater.tls_context(_authorities(identity.authorities)) if identity.authorities else None
+    if not identity.introspection:
+        rhythm = Rhythm(refresh=identity.keys_refresh, kept=identity.keys_kept)
+        return KeySetVerifier(where, Provider(trusting), policy, rhythm)
+    return IntrospectionVerifier(where, identity.client, _client_secret(identity), Provider(trusting), policy)
+
+
+def _client_secret(identity: Identity) -> str:
+    try:
+        if identity.client and identity.client_secret is not None:
+            return identity.client_secret.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(
+            f"The file of the client's secret {identity.client_secret} cannot be read.",
+            f"Le fichier du secret du client {identity.client_secret} ne peut pas être lu.",
+        ) from error
+    raise ConfigurationError(
+        "Introspection needs the client it asks as: [identity] client and client_secret.",
+        "L'introspection demande au nom d'un client : [identity] client et client_secret.",
+    )
+
+
 def _needed(config: Config) -> tuple[Trust, Tls]:
     if config.trust is None or config.tls is None or not config.domains:
         raise ConfigurationError(
@@ -223,7 +291,7 @@ class Entrance:
 
 def open_entrance(config: Config, workers_wanted: int) -> Entrance:
     """Open the port and start the processes. Before any thread or event loop. Raises OSError."""
-    listening = _listening(config)
+    listening = socket_at(config.smtp.listen)
     with contextlib.closing(SharedAdmittance(_peers_limits(config))) as admittance:
         fronts = workers.fork(workers_wanted, lambda line: uvloop.run(_front(config, listening, admittance, line)))
     return Entrance(listening, fronts)
@@ -255,16 +323,19 @@ async def running(config: Config, entrance: Entrance | None = None) -> AsyncIter
         if config.authority is not None:
             ports["authority"] = await stack.enter_async_context(_authority(config))
         if config.trust is not None or config.authority is None:
-            entrance = entrance or Entrance(_listening(config), [])
-            await stack.enter_async_context(_operator(config, entrance))
+            entrance = entrance or Entrance(socket_at(config.smtp.listen), [])
+            ports |= await stack.enter_async_context(_operator(config, entrance))
             ports["smtp"] = int(entrance.listening.getsockname()[1])
             ended = [front.ended for front in entrance.fronts]
+        if config.autoconfiguration is not None:
+            ports["autoconfiguration"] = await stack.enter_async_context(_autoconfiguration(config))
         _settle_memory()
         yield Running(ports, ended)
 
 
-def _listening(config: Config) -> socket.socket:
-    host, port = address(config.smtp.listen)
+def socket_at(listen: str) -> socket.socket:
+    """A socket that listens at host:port. Raises OSError, ConfigurationError."""
+    host, port = address(listen)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     return socket.create_server((host, port), family=family, backlog=512)
 
@@ -278,7 +349,8 @@ def _settle_memory() -> None:
 @contextlib.asynccontextmanager
 async def _authority(config: Config) -> AsyncIterator[int]:
     assert config.authority is not None  # noqa: S101 - the caller checked
-    from vaguemestre.servers.authority import HttpServer, application  # noqa: PLC0415 - a web server: few need it
+    from vaguemestre.servers.authority import application  # noqa: PLC0415 - a web server: few need it
+    from vaguemestre.servers.http import HttpServer  # noqa: PLC0415
 
     authority = Authority.open(config.authority.folder)
     server = HttpServer(application(authority), *address(config.authority.listen))
@@ -296,7 +368,53 @@ async def _authority(config: Config) -> AsyncIterator[int]:
 
 
 @contextlib.asynccontextmanager
-async def _operator(config: Config, entrance: Entrance) -> AsyncIterator[None]:
+async def _autoconfiguration(config: Config) -> AsyncIterator[int]:
+    assert config.autoconfiguration is not None  # noqa: S101 - the caller checked
+    from vaguemestre.servers import autoconfiguration, http  # noqa: PLC0415 - a web server: few need it
+
+    own = config.autoconfiguration
+    identity = Tls(own.certificate, own.key) if own.certificate and own.key else config.tls
+    if not config.domains or identity is None or bool(own.certificate) != bool(own.key):
+        raise ConfigurationError(
+            "[autoconfiguration] needs domains to speak for, and a certificate with its key, its own or those of [tls].",
+            "[autoconfiguration] demande des domaines, ainsi qu'un certificat et sa clé, à elle ou ceux de [tls].",
+        )
+    names = {config.hostname, own.host or config.hostname}
+    web = autoconfiguration.application(settings(config), config.domains, names)
+    server = http.HttpServer(
+        web, *address(own.listen), http.server_context(identity.certificate, identity.key), _QUESTION_LIFE_S
+    )
+    port = await server.start()
+    try:
+        yield port
+    finally:
+        await server.stop()
+
+
+def settings(config: Config) -> Settings:
+    """What mail programs are told. STARTTLS first, as Référentiel #2 wants it. Raises ConfigurationError."""
+    own = config.autoconfiguration or Autoconfiguration()
+    imap, submission = own.imap or config.hostname, own.submission or config.hostname
+    found = Settings(
+        own.name,
+        _services(imap, own.imap_port, own.imaps_port),
+        _services(submission, own.submission_port, own.submissions_port),
+        own.authentication,
+    )
+    if not found.imap or not found.submission or not found.authentication:
+        raise ConfigurationError(
+            "[autoconfiguration] offers too little: a port for IMAP, one for submission, a way to authenticate.",
+            "[autoconfiguration] propose trop peu : il faut un port IMAP, un port d'envoi, un mode d'authentification.",
+        )
+    return found
+
+
+def _services(host: str, starttls: int, implicit: int) -> tuple[Service, ...]:
+    return tuple(Service(host, port, tls) for port, tls in ((starttls, False), (implicit, True)) if port)
+
+
+@contextlib.asynccontextmanager
+async def _operator(config: Config, entrance: Entrance) -> AsyncIterator[dict[str, int]]:
     trust, identity = _needed(config)
     with open_stores(config) as stores:
         stores.blobs.clear_spool()
@@ -323,17 +441,74 @@ async def _operator(config: Config, entrance: Entrance) -> AsyncIterator[None]:
             await asyncio.gather(*(front.begin(reception) for front in entrance.fronts))
         else:
             await listener.start()
-        working = asyncio.create_task(jobs.run(_operator_jobs(trust, trusted, stores, reception, entrance.fronts)))
+        indexer = Indexer(stores.database, stores.blobs)
+        working = asyncio.create_task(
+            jobs.run(_operator_jobs(config, trusted, stores, reception, entrance.fronts, indexer))
+        )
         delivering = asyncio.create_task(delivery.run())
         try:
-            yield
+            async with _mail_programs(config, stores, trusted, judging) as ports:
+                yield ports
         finally:
             await _cancel(working)
+            await indexer.stop()
             if entrance.fronts:  # they close theirs: who comes now is refused at once, and tries again
                 entrance.listening.close()
             await asyncio.gather(*(front.stop() for front in entrance.fronts), listener.stop(), delivery.stop())
             await delivering
             entrance.listening.close()
+
+
+@contextlib.asynccontextmanager
+async def _mail_programs(
+    config: Config, stores: Stores, trusted: TrustedSet, judging: Judge
+) -> AsyncIterator[dict[str, int]]:
+    """Serve the programs of professionals, which read and send; gives the ports."""
+    if config.imap is None:
+        yield {}
+        return
+    _, identity = _needed(config)
+    context = tls.mail_program_context(identity.certificate, identity.key)
+    ports: dict[str, int] = {}
+    async with contextlib.AsyncExitStack() as stack:
+        door = sign_in(config, stores, judging)
+        stack.push_async_callback(door.close)
+        ports |= await stack.enter_async_context(_imap(config, config.imap, stores, door, context))
+        yield ports
+
+
+@contextlib.asynccontextmanager
+async def _imap(
+    config: Config, imap: Imap, stores: Stores, door: SignIn, context: SSL.Context
+) -> AsyncIterator[dict[str, int]]:
+    from vaguemestre.servers.imap.session import MailAccess  # noqa: PLC0415 - not in front processes
+    from vaguemestre.servers.imap.session import Session as Reading  # noqa: PLC0415
+    from vaguemestre.servers.imap.table import HANDLERS  # noqa: PLC0415
+
+    limits = ServerLimits(
+        connections=imap.connections,
+        connections_per_address=imap.connections_per_address,
+        message_size=imap.message_size,
+    )
+    views = Views(stores.database)
+    service = MailAccess(config.hostname, context, door, stores.database, stores.blobs, views, limits, HANDLERS)
+    listening = {
+        name: (socket_at(place), tls_first)
+        for name, place, tls_first in (("imap", imap.listen, False), ("imaps", imap.listen_tls, True))
+        if place
+    }
+    listeners = [
+        Listener(found, limits, lambda floor, tls_first=tls_first: Reading(service, floor, tls_first=tls_first))  # type: ignore[misc]
+        for found, tls_first in listening.values()
+    ]
+    polling = asyncio.create_task(jobs.run([Job("look for what other processes wrote", _POLL_S, views.poll)]))
+    for listener in listeners:
+        await listener.start()
+    try:
+        yield {name: int(found.getsockname()[1]) for name, (found, _) in listening.items()}
+    finally:
+        await asyncio.gather(*(listener.stop() for listener in listeners))
+        await _cancel(polling)
 
 
 async def _front(config: Config, listening: socket.socket, admittance: Admittance, line: socket.socket) -> None:
@@ -417,8 +592,15 @@ def _peers_listener(operator: Operator, listening: socket.socket, admittance: Ad
 
 
 def _operator_jobs(
-    trust: Trust, trusted: TrustedSet, stores: Stores, reception: Reception, fronts: list[Front]
+    config: Config,
+    trusted: TrustedSet,
+    stores: Stores,
+    reception: Reception,
+    fronts: list[Front],
+    indexer: Indexer,
 ) -> list[Job]:
+    trust, _ = _needed(config)
+
     async def refresh() -> None:
         await _refresh(trust, trusted, stores.database)
         for front in fronts:
@@ -427,6 +609,11 @@ def _operator_jobs(
     async def forget_receptions() -> None:
         await stores.database.write_async(reception.forget, clock.now_ms() - _RECEPTIONS_KEPT_MS)
 
+    async def forget_traces() -> None:
+        before = clock.now_ms() - int(config.identity.traces_kept * 1000)
+        while await stores.database.write_async(traces.forget, before):
+            pass
+
     async def sweep_objects() -> None:
         await stores.database.read_async(stores.blobs.sweep)
         await stores.database.read_async(stores.blobs.drop_dead_packs)
@@ -434,7 +621,9 @@ def _operator_jobs(
     return [
         Job("refresh trust", trust.refresh, refresh),
         Job("forget receptions", 3600, forget_receptions),
+        Job("forget traces", 3600, forget_traces),
         Job("sweep objects", _DAY_S, sweep_objects),
+        Job("index messages", 1, indexer.turn),
     ]
 
 

@@ -11,7 +11,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -22,6 +22,8 @@ _PATHS_OR_ADDRESSES = (("storage", "objects"), ("trust", "list"), ("trust", "crl
 
 Count = Annotated[int, msgspec.Meta(gt=0)]
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
+Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
+Authentication = Literal["password-cleartext", "password-encrypted", "OAuth2", "TLS-client-cert"]
 Level = Annotated[str, msgspec.Meta(pattern="(?i)^(debug|info|warning|error|critical)$")]
 
 
@@ -78,11 +80,64 @@ class Queue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     routes: dict[str, str] = {}
 
 
+class Identity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who may sign in to accounts, and how it is proven. Times in seconds.
+
+    Tokens: `issuer` alone is enough where its keys stand where Pro Santé Connect's do; `introspection` asks it about each.
+    """
+
+    app_passwords: bool = False
+    issuer: str = ""
+    jwks: str = ""
+    introspection: str = ""
+    client: str = ""
+    client_secret: Path | None = None
+    audience: tuple[str, ...] = ()
+    clients: tuple[str, ...] = ()
+    skew: Annotated[float, msgspec.Meta(ge=0, le=300)] = 30
+    keys_refresh: Seconds = 3600
+    keys_kept: Seconds = 86_400
+    authorities: Path | None = None
+    traces_kept: Seconds = 183 * 86_400
+
+
+class Imap(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Mail programs that read: STARTTLS at `listen`, TLS from the start at `listen_tls`; an empty one is not opened."""
+
+    listen: str = "0.0.0.0:143"
+    listen_tls: str = "0.0.0.0:993"
+    message_size: Count = 50 * 1024 * 1024
+    connections: Count = 5000
+    connections_per_address: Count = 500
+
+
 class Authority(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Serving an authority's list, revocation lists and OCSP over HTTP."""
 
     folder: Path
     listen: str = "127.0.0.1:8080"
+
+
+class Autoconfiguration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What mail programs are told, over HTTPS. Hosts and ports are public ones; port 0: not offered.
+
+    Hosts are `hostname` unless given, the certificate that of `[tls]`; `addresses` are those of the network that
+    `host` has, for the DNS records.
+    """
+
+    listen: str = "0.0.0.0:443"
+    certificate: Path | None = None
+    key: Path | None = None
+    host: str = ""
+    name: str = "MSSanté"
+    imap: str = ""
+    imap_port: Port = 143
+    imaps_port: Port = 993
+    submission: str = ""
+    submission_port: Port = 587
+    submissions_port: Port = 465
+    authentication: tuple[Authentication, ...] = ("password-cleartext", "OAuth2")
+    addresses: tuple[str, ...] = ()
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -97,7 +152,10 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     smtp: Smtp = Smtp()
     storage: Storage = Storage()
     queue: Queue = Queue()
+    identity: Identity = Identity()
+    imap: Imap | None = None
     authority: Authority | None = None
+    autoconfiguration: Autoconfiguration | None = None
 
 
 def load(path: Path, environment: Mapping[str, str] = os.environ) -> Config:

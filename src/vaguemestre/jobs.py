@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from vaguemestre import log
 from vaguemestre.errors import VaguemestreError
 
+_chance = random.Random()  # noqa: S311 - jitter is no secret
 _log = log.get("jobs")
 
 
@@ -38,4 +39,4 @@ async def _repeat(job: Job) -> None:
             _log.error("job failed", job=job.name, error=error.en)
         except Exception as error:  # a defect in one job must not end the others
             _log.error("job failed", job=job.name, error=type(error).__name__, exc_info=True)
-        await asyncio.sleep(job.period * random.uniform(0.9, 1.1))  # noqa: S311 - jitter is no secret
+        await asyncio.sleep(job.period * _chance.uniform(0.9, 1.1))

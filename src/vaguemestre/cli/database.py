@@ -10,7 +10,8 @@ from vaguemestre import app as composition
 from vaguemestre.cli.presentation import AsJson, ConfigFile, load, refusals, show
 from vaguemestre.config import Config
 from vaguemestre.errors import ConfigurationError
-from vaguemestre.mailstore import integrity
+from vaguemestre.mailstore import accounts, indexing, integrity
+from vaguemestre.mailstore.indexer import Indexer
 from vaguemestre.storage import backup as backups
 from vaguemestre.storage import keys
 
@@ -37,6 +38,36 @@ def check(config: ConfigFile, as_json: AsJson = False) -> None:
     show(as_json, {"ok": ok, **found}, lines or ["Aucune anomalie / Nothing wrong."])
     if not ok:
         raise typer.Exit(1)
+
+
+@app.command()
+def reindex(
+    config: ConfigFile,
+    address: Annotated[str | None, typer.Argument(metavar="[ADDRESS]", help="One account only.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Index messages for search anew. Searches go on meanwhile: they read what is not indexed yet."""
+    with refusals(as_json), composition.open_stores(load(config)) as stores:
+        account = stores.database.read(accounts.get, address).id if address else None
+        stores.database.write(indexing.reindex, account)
+        length = stores.database.read(indexing.pending, account)
+        indexer = Indexer(stores.database, stores.blobs)
+        try:
+            with typer.progressbar(length=length, label="Messages", file=sys.stderr) as bar:
+                while left := stores.database.read(indexing.pending, account):
+                    bar.update(length - left - bar.pos)
+                    if not indexer.work():  # what is left could not be had: the server tries again later
+                        break
+                bar.update(length - left - bar.pos)
+            indexer.keep_up()
+        finally:
+            indexer.close()
+    facts = {"ok": True, "messages": length - left, "waiting": left}
+    show(
+        as_json,
+        facts,
+        [f"{length - left} messages indexés / indexed" + (f" ; {left} plus tard / later" if left else "")],
+    )
 
 
 @app.command()

@@ -11,7 +11,10 @@ from vaguemestre import ids
 from vaguemestre.cli.presentation import AsJson, ConfigFile, iso, load, moment, octets, refusals, show, show_table
 from vaguemestre.errors import VaguemestreError
 from vaguemestre.mailstore import accounts, mailboxes, messages
+from vaguemestre.mailstore import search as searching
 from vaguemestre.mailstore.model import Flag, Listed, Mailbox
+from vaguemestre.mailstore.search import Field
+from vaguemestre.storage.blobs import BlobStore
 
 app = typer.Typer(help="Les dossiers et les messages d'un compte / An account's mailboxes.", no_args_is_help=True)
 
@@ -65,6 +68,38 @@ def show_(
                 file.writelines(reader.chunks())
     facts = _message_facts(message)
     show(as_json, facts, [f"{key:12} {value}" for key, value in facts.items()])
+
+
+@app.command()
+def search(
+    config: ConfigFile,
+    address: AddressArgument,
+    text: Annotated[str, typer.Argument(metavar="TEXT")],
+    field: Annotated[Field, typer.Option("--in", help="Where to look.")] = Field.TEXT,
+    limit: Annotated[int, typer.Option(min=1, help="How many to list, the newest first.")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """Find the messages of an account that hold a text, whatever its case, accents and punctuation."""
+    with refusals(as_json), composition.open_stores(load(config)) as stores:
+        count, found = stores.database.read(_search, stores.blobs, address, field, text, limit)
+    rows = [{"mailbox": name, **_message_facts(message)} for name, message in found]
+    if as_json:
+        show(True, {"count": count, "messages": rows}, [])
+        return
+    for row, (_, message) in zip(rows, found, strict=True):
+        row.update(received_at=moment(message.received_at))
+    columns = ("mailbox", "uid", "received_at", "from", "subject")
+    show_table(False, "messages", columns, rows, "Aucun message / No message.")
+    if count > len(rows):
+        print(f"{count} messages, les plus récents ci-dessus / the newest above")
+
+
+def _search(
+    connection: Any, store: BlobStore, address: str, field: Field, text: str, limit: int
+) -> tuple[int, list[tuple[str, Listed]]]:
+    account = accounts.get(connection, address)
+    found = searching.matching(connection, store, account.id, field, text)
+    return len(found), searching.listing(connection, account.id, found, limit=limit)
 
 
 def _look(connection: Any, address: str, name: str | None, limit: int) -> tuple[list[Mailbox], list[Listed]]:

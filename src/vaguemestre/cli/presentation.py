@@ -22,11 +22,20 @@ from vaguemestre import config as configuration
 from vaguemestre.config import Config
 from vaguemestre.documents.encoded_words import printable
 from vaguemestre.errors import ConfigurationError, KeyFailure, VaguemestreError
+from vaguemestre.identity.model import NationalIdError, RightsError
 from vaguemestre.protocols.smtp.addresses import AddressError
 from vaguemestre.trust.names import DistinguishedNameError
 from vaguemestre.trust.signatures import UntrustedSignerError
 
-_MISUSE = (ConfigurationError, KeyFailure, DistinguishedNameError, AddressError, OSError)
+_MISUSE = (
+    ConfigurationError,
+    KeyFailure,
+    DistinguishedNameError,
+    AddressError,
+    NationalIdError,
+    RightsError,
+    OSError,
+)
 _PIPE_WIDTH = 1000
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]

@@ -2,7 +2,7 @@
 
 import typer
 
-from vaguemestre.cli import account, database, demo, doctor, evidence, mailbox, queue, send, serve, trust
+from vaguemestre.cli import account, database, demo, dns, doctor, evidence, mailbox, queue, send, serve, trust
 
 program = typer.Typer(
     name="vaguemestre",
@@ -15,6 +15,7 @@ program.command("demo")(demo.demo)
 program.command("serve")(serve.serve)
 program.command("send")(send.send)
 program.command("doctor")(doctor.doctor)
+program.command("dns")(dns.dns)
 program.add_typer(account.app, name="account")
 program.add_typer(mailbox.app, name="mailbox")
 program.add_typer(queue.app, name="queue")

@@ -18,7 +18,7 @@ _encode = msgspec.json.Encoder(order="sorted").encode
 
 
 class Event(StrEnum):
-    """What may happen, in the order of a message's life; then what happens to trust and to the store."""
+    """What may happen, in the order of a message's life; then what happens to trust, to accounts, and who enters."""
 
     SUBMISSION = "submission"
     SUBMISSION_REFUSAL = "submission-refusal"
@@ -36,6 +36,15 @@ class Event(StrEnum):
     REVOCATION_UPDATE = "revocation-update"
     ACCOUNT_CREATION = "account-creation"
     ACCOUNT_CHANGE = "account-change"
+    GRANT = "grant"
+    GRANT_END = "grant-end"
+    APP_PASSWORD = "app-password"  # noqa: S105 - a word, no secret
+    APP_PASSWORD_END = "app-password-end"  # noqa: S105 - a word, no secret
+    CLIENT_CERTIFICATE = "client-certificate"
+    CLIENT_CERTIFICATE_END = "client-certificate-end"
+    SIGN_IN = "sign-in"
+    SIGN_IN_REFUSAL = "sign-in-refusal"
+    SIGN_OUT = "sign-out"
     ERASURE = "erasure"
 
 

@@ -15,6 +15,8 @@ from vaguemestre import ids
 from vaguemestre.clock import now_ms
 from vaguemestre.evidence import journal
 from vaguemestre.evidence.entries import Entry, Event
+from vaguemestre.identity.standings import AccessChange
+from vaguemestre.mailstore import flags
 from vaguemestre.mailstore import mailboxes as account_mailboxes
 from vaguemestre.mailstore.model import (
     Account,
@@ -26,6 +28,7 @@ from vaguemestre.mailstore.model import (
     UnknownAccountError,
 )
 from vaguemestre.mailstore.tables import accounts, addresses, mailboxes
+from vaguemestre.storage.database import announce
 
 DEFAULT_QUOTA = 10 * 1024**3
 
@@ -91,6 +94,18 @@ def destination(connection: sa.Connection, address: str) -> Destination | None:
     return Destination(row.id, row.inbox_id, AccountState(row.state), row.quota - row.used)
 
 
+def addresses_of(connection: sa.Connection, account_id: int) -> tuple[str, ...]:
+    """Every address of an account, lower case."""
+    wanted = sa.select(addresses.c.address).where(addresses.c.account_id == account_id).order_by(addresses.c.address)
+    return tuple(connection.execute(wanted).scalars())
+
+
+def room(connection: sa.Connection, account_id: int) -> int:
+    """How many octets an account may still take, perhaps fewer than none."""
+    wanted = sa.select(accounts.c.quota - accounts.c.used).where(accounts.c.id == account_id)
+    return int(connection.execute(wanted).scalar_one())
+
+
 def change_state(connection: sa.Connection, address: str, state: AccountState) -> Account:
     """Suspend, close or reopen. Raises UnknownAccountError."""
     return _change(connection, address, {"state": str(state)})
@@ -99,6 +114,24 @@ def change_state(connection: sa.Connection, address: str, state: AccountState) -
 def change_quota(connection: sa.Connection, address: str, quota: int) -> Account:
     """Set the quota, in octets. Raises UnknownAccountError."""
     return _change(connection, address, {"quota": quota})
+
+
+def change_own_reading(connection: sa.Connection, address: str, own: bool) -> Account:
+    """Say whether each person who reads the account has read or not by themselves. Raises UnknownAccountError.
+
+    When it begins, everybody has seen what was seen; when it ends, what persons kept to themselves is dropped.
+    """
+    account = get(connection, address)
+    if account.own_reading is own:
+        return account
+    connection.execute(sa.update(accounts).where(accounts.c.id == account.id).values(own_reading=own))
+    if not own:
+        for mailbox in account_mailboxes.listing(connection, account.id):
+            flags.share_readings(connection, mailbox.id)
+    facts = {"change": "own_reading", "own": own}
+    announce(connection, AccessChange(account.id))
+    journal.append(connection, [Entry(Event.ACCOUNT_CHANGE, ids.to_text(account.id), facts)])
+    return get(connection, address)
 
 
 def add_address(connection: sa.Connection, address: str, alias: str) -> Account:
@@ -115,6 +148,7 @@ def add_address(connection: sa.Connection, address: str, alias: str) -> Account:
 def _change(connection: sa.Connection, address: str, change: dict[str, Any]) -> Account:
     account = get(connection, address)
     connection.execute(sa.update(accounts).where(accounts.c.id == account.id).values(change))
+    announce(connection, AccessChange(account.id))
     journal.append(connection, [Entry(Event.ACCOUNT_CHANGE, ids.to_text(account.id), change)])
     return get(connection, address)
 
@@ -130,4 +164,5 @@ def _account(row: Any) -> Account:
         row.used,
         row.messages,
         row.created_at,
+        row.own_reading,
     )

@@ -2,7 +2,8 @@
 
 Rules: a message joins the thread of any Message-ID that it bears or refers to (Message-ID, In-Reply-To, References), the
 latest named first; failing that, a reply joins the thread that last bore its base subject in the account; failing that,
-it starts a thread of its own. Ids decide across the account, whatever the mailbox (RFC 8621 §3, RFC 5256 §2.1).
+it starts a thread of its own, which bears the message's identifier. Ids decide across the account, whatever the mailbox
+(RFC 8621 §3, RFC 5256 §2.1).
 Keys are 63-bit hashes of account and Message-ID or base subject: a collision would merge two conversations on the
 screen, once in billions, and lose nothing.
 """
@@ -12,7 +13,6 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 
-from vaguemestre import ids
 from vaguemestre.documents.headers import Summary, base_subject
 from vaguemestre.mailstore.tables import thread_references
 from vaguemestre.storage.bulk import BulkInsert, BulkSelect, BulkUpdate
@@ -23,18 +23,21 @@ _INSERT = BulkInsert(thread_references, "reference", "thread_id")
 _MOVE = BulkUpdate(thread_references, "reference", ["thread"], {"thread_id": "new.thread"})
 
 
-def assign(connection: sa.Connection, new: Sequence[tuple[int, Summary]]) -> list[int]:
-    """The thread of each (account, summary), in order; new references are remembered. Part of the caller's transaction."""
-    wanted = [_references(account_id, summary) for account_id, summary in new]
+def assign(connection: sa.Connection, new: Sequence[tuple[int, int, Summary]]) -> list[int]:
+    """The thread of each (account, message, summary), in order; new references are remembered.
+
+    Part of the caller's transaction.
+    """
+    wanted = [_references(account_id, summary) for account_id, _, summary in new]
     keys = {key for references, subject, _ in wanted for key in (*references, subject) if key}
     known = {row[0]: row[1] for row in _KNOWN.run(connection, list(keys))}
     stored = dict(known)
     threads = []
-    for references, subject, reply in wanted:
+    for (references, subject, reply), (_, message_id, _) in zip(wanted, new, strict=True):
         thread = next((known[key] for key in references if key in known), 0)
         if not thread and reply:
             thread = known.get(subject, 0)
-        thread = thread or ids.next_id()
+        thread = thread or message_id
         for key in references:
             known.setdefault(key, thread)
         if subject:

@@ -4,9 +4,12 @@ Each limit bounds what one peer, honest or not, can take from the others (RFC 53
 """
 
 import fcntl
+import ipaddress
 import mmap
 import tempfile
+import time
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 
 
@@ -92,3 +95,37 @@ class SharedAdmittance(Admittance):
     def close(self) -> None:
         """Let go of the lock in this process."""
         self._lock.close()
+
+
+class Allowance:
+    """How many requests each address may still make: `burst` at once, then `rate` a second."""
+
+    _MOST_KNOWN = 10_000
+
+    def __init__(self, burst: int, rate: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._burst = burst
+        self._rate = rate
+        self._clock = clock
+        self._left: dict[str, tuple[float, float]] = {}
+
+    def spend(self, address: str) -> bool:
+        """Count one request; false when the address has none left."""
+        now = self._clock()
+        left, since = self._left.get(address, (float(self._burst), now))
+        left = min(float(self._burst), left + (now - since) * self._rate)
+        if address not in self._left and len(self._left) >= self._MOST_KNOWN:
+            self._left.clear()
+        self._left[address] = (left - 1 if left >= 1 else left, now)
+        return left >= 1
+
+
+def network(address: str) -> str:
+    """What one subscriber holds: an IPv4 address, or the /64 of an IPv6 one, of which each has billions."""
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return address
+    mapped = parsed.ipv4_mapped
+    return str(mapped or ipaddress.IPv6Network((int(parsed) >> 64 << 64, 64)))

@@ -47,6 +47,7 @@ class Stream(asyncio.BufferedProtocol, ABC):
         """`tls_first`: the client begins with the handshake, without STARTTLS (RFC 8314 §3)."""
         self._floor = floor
         self._tls_context = tls
+        self._tls_first = tls_first
         self._tls: TlsConnection | None = TlsConnection(tls, server=True) if tls_first else None
         self._tls_text = ""
         self._chain: tuple[bytes, ...] = ()

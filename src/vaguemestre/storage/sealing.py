@@ -18,6 +18,7 @@ from vaguemestre.storage.keys import Keyring
 
 CHUNK = 65_536
 TAG = 16
+_NOTE = b"\xff"
 
 
 class UnsealingFailure(StorageFailure):
@@ -75,6 +76,20 @@ def open_chunk(aead: AESGCM, number: int, last: bool, sealed: bytes) -> bytes:
     try:
         return aead.decrypt(_nonce(number, last), sealed, None)
     except InvalidTag as error:
+        raise UnsealingFailure from error
+
+
+def seal_note(aead: AESGCM, note: bytes, purpose: bytes) -> bytes:
+    """A small value kept beside a blob, sealed under its key: without that key it is noise too."""
+    nonce = _NOTE + os.urandom(11)  # no chunk has such a number, and another note has another
+    return nonce + aead.encrypt(nonce, note, purpose)
+
+
+def open_note(aead: AESGCM, sealed: bytes, purpose: bytes) -> bytes:
+    """What `seal_note` sealed for this purpose. Raises UnsealingFailure."""
+    try:
+        return aead.decrypt(sealed[:12], sealed[12:], purpose)
+    except (InvalidTag, ValueError) as error:
         raise UnsealingFailure from error
 
 

@@ -1,0 +1,46 @@
+"""Every command and the coroutine that does it."""
+
+from vaguemestre.protocols.imap import commands, events
+from vaguemestre.servers.imap import connection, fetch, mailboxes, notify, search, select, store
+from vaguemestre.servers.imap.session import Handler
+
+HANDLERS: dict[type, Handler] = {
+    commands.Capability: connection.capability,
+    commands.Noop: connection.noop,
+    commands.Logout: connection.logout,
+    commands.Id: connection.identify,
+    commands.StartTls: connection.start_tls,
+    commands.Authenticate: connection.authenticate,
+    commands.Login: connection.login,
+    commands.Enable: connection.enable,
+    commands.Idle: connection.idle,
+    commands.Compress: connection.compress,
+    events.SaslResponse: connection.answer_challenge,
+    events.SaslCancelled: connection.answer_challenge,
+    commands.Select: select.select,
+    commands.Close: select.close,
+    commands.Unselect: select.unselect,
+    commands.Check: select.check,
+    commands.Create: mailboxes.create,
+    commands.Delete: mailboxes.delete,
+    commands.Rename: mailboxes.rename,
+    commands.Subscribe: mailboxes.subscribe,
+    commands.Unsubscribe: mailboxes.subscribe,
+    commands.List: mailboxes.list_,
+    commands.Lsub: mailboxes.lsub,
+    commands.Namespace: mailboxes.namespace,
+    commands.Status: mailboxes.status,
+    commands.GetQuota: mailboxes.get_quota,
+    commands.GetQuotaRoot: mailboxes.get_quota_root,
+    commands.SetQuota: mailboxes.set_quota,
+    commands.Fetch: fetch.fetch,
+    commands.Store: store.store,
+    commands.Expunge: store.expunge,
+    commands.Copy: store.copy,
+    commands.Move: store.move,
+    commands.Search: search.search,
+    commands.Sort: search.sort,
+    commands.Thread: search.thread,
+    commands.CancelUpdate: search.cancel_update,
+    commands.Notify: notify.notify,
+}
