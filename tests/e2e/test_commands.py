@@ -10,9 +10,11 @@ import pytest
 
 from simulators.notices import read_notice
 from simulators.operators import Operator, OperatorFactory, answer_of, run_command
+from simulators.patience import until
 from simulators.ports import free_port
 from simulators.space import NORTH, SOUTH
 from vaguemestre.cli.program import program
+from vaguemestre.mailstore import indexing
 
 CLAIRE, KARIM = NORTH.address("claire"), NORTH.address("karim")
 FAR = SOUTH.address("karim")
@@ -339,3 +341,34 @@ def test_the_demo_s_letter_arrives(tmp_path: Path) -> None:
     assert journey["ok"] is True
     assert journey["attachments"] == {"panoramic.jpg": True, "report.pdf": True}
     assert [hop["event"] for hop in journey["hops"]] == ["submission", "acceptance", "delivery", "relay"]
+
+
+def test_mail_is_found_by_its_words_before_and_after_it_is_indexed(north: Operator) -> None:
+    def found(address: str, *more: str) -> list[tuple[str, str]]:
+        answer = answer_of(north.command("mailbox", "search", address, *more, "--json"))
+        assert answer["count"] == len(answer["messages"])
+        return [(message["mailbox"], message["subject"]) for message in answer["messages"]]
+
+    north.command("send", "-f", CLAIRE, "-s", "Résultats", "-t", "Créatinine normale", KARIM)
+    north.command("send", "-f", CLAIRE, "-s", "Facture", "-t", "Ci-joint", KARIM)
+    for _ in range(2):
+        assert found(KARIM, "CREATININE") == [("INBOX", "Résultats")]
+        assert found(KARIM, "claire", "--in", "from") == [("INBOX", "Facture"), ("INBOX", "Résultats")]
+        assert found(CLAIRE, "creatinine") == [("Envoyés", "Résultats")]
+        done = answer_of(north.command("db", "reindex", "--json"))
+        assert (done["ok"], done["messages"], done["waiting"]) == (True, 4, 0)
+    listed = north.command("mailbox", "search", KARIM, "nord", "--limit", "1")
+    assert "Facture" in listed.stdout
+    assert "2 messages" in listed.stdout
+    assert "Aucun message" in north.command("mailbox", "search", KARIM, "introuvable").stdout
+    assert answer_of(north.command("db", "reindex", KARIM, "--json"))["messages"] == 2
+    assert north.command("db", "reindex", "personne@nord.mssante.fr").exit_code == 1
+    assert north.command("mailbox", "search", "personne@nord.mssante.fr", "x").exit_code == 1
+
+
+def test_a_running_operator_indexes_what_comes(north: Operator) -> None:
+    north.command("send", "-f", CLAIRE, "-s", "Avis", "-t", "Panoramique", KARIM)
+    north.start()
+    until(lambda: north.read(indexing.pending) == 0, "the message is indexed")
+    assert answer_of(north.command("mailbox", "search", KARIM, "anoram", "--json"))["count"] == 1
+    north.stop()

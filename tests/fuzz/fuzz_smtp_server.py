@@ -1,4 +1,5 @@
-"""Feeds the SMTP server's machine anything, in any cutting, with a caller that accepts or refuses by the input.
+"""Feeds the SMTP server's machine, or the one for submission, anything, in any cutting, with a caller that accepts
+or refuses by the input.
 
 `python tests/fuzz/fuzz_smtp_server.py tests/fuzz/corpus/smtp` runs under atheris; the corpus is replayed by
 `test_fuzz_smtp_server.py`. The first octet of an input chooses how the rest is cut and answered.
@@ -9,6 +10,7 @@ import sys
 from vaguemestre.protocols.smtp import events
 from vaguemestre.protocols.smtp.replies import Reply, ReplyReader
 from vaguemestre.protocols.smtp.server import Limits, ServerConnection
+from vaguemestre.protocols.smtp.submission import SubmissionConnection
 
 LIMITS = Limits(message_size=400, recipients=3, transactions=3, bad_commands=5, command_line=200, drained=600)
 OK = Reply(250, "2.0.0", ("OK",))
@@ -18,7 +20,7 @@ NO = Reply(451, "4.3.0", ("No",))
 def run(data: bytes) -> list[str]:
     """Plays one input, checks what must always hold, gives the names of the events."""
     seed, data = data[0] if data else 0, data[1:]
-    machine = ServerConnection("mx.example", LIMITS, tls_active=bool(seed & 1), tls_required=not seed & 2)
+    machine = _submission(seed) if seed & 64 else _peers(seed)
     size = (seed >> 2) % 16 + 1 if seed & 128 else len(data) + 1
     names: list[str] = []
     answers = ReplyReader()
@@ -49,6 +51,14 @@ def run(data: bytes) -> list[str]:
     return names
 
 
+def _peers(seed: int) -> ServerConnection:
+    return ServerConnection("mx.example", LIMITS, tls_active=bool(seed & 1), tls_required=not seed & 2)
+
+
+def _submission(seed: int) -> ServerConnection:
+    return SubmissionConnection("mx.example", ("PLAIN", "LOGIN"), LIMITS, tls_active=bool(seed & 1))
+
+
 def answer(machine: ServerConnection, event: events.Event, refuse: bool) -> bytes:
     match event:
         case events.Answered(reply) | events.Rejected(_, reply) | events.Violation(_, reply):
@@ -62,6 +72,14 @@ def answer(machine: ServerConnection, event: events.Event, refuse: bool) -> byte
             assert machine.closed
         case _ if refuse:
             sent = machine.reply(NO)
+        case events.MailFrom() if isinstance(machine, SubmissionConnection):
+            assert machine.authenticated
+            assert machine.tls_active
+            sent = machine.reply(OK)
+        case events.Authenticate(_, None) if isinstance(machine, SubmissionConnection):
+            sent = machine.challenge(b"")
+        case events.SaslResponse(data) if isinstance(machine, SubmissionConnection) and len(data) == 1:
+            sent = machine.challenge(data)
         case events.Hello():
             sent = machine.accept_hello()
         case events.ContentStarts():

@@ -15,6 +15,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,9 @@ from vaguemestre.cli.program import program
 from vaguemestre.documents.compose import Attachment, compose
 from vaguemestre.evidence import journal
 from vaguemestre.evidence.journal import Recorded
+from vaguemestre.identity import app_passwords, grants, persons
+from vaguemestre.identity.model import ALL_RIGHTS
+from vaguemestre.identity.permissions import ADMINISTRATOR, Part
 from vaguemestre.mailstore import accounts, mailboxes, messages
 from vaguemestre.mailstore.model import AccountKind, Listed, Role
 from vaguemestre.transport import queue
@@ -57,6 +61,7 @@ class Operator:
         self.place = place
         self.folder = folder
         self.port = 0
+        self.ports: dict[str, int] = {}
         self.config_file = space.install(folder, place, **sections)
         self._stack = ExitStack()
         self._stores: Stores | None = None
@@ -70,7 +75,8 @@ class Operator:
     def start(self) -> "Operator":
         """Run in a thread of this process; returns once it listens."""
         self._thread = _InThread(config.load(self.config_file, {}))
-        self.port = self._thread.start()
+        self.ports = self._thread.start()
+        self.port = self.ports["smtp"]
         return self
 
     def start_process(self) -> "Operator":
@@ -118,6 +124,18 @@ class Operator:
         finally:
             self._stores = None
             self._stack.close()
+
+    def let_in(self, person: str) -> tuple[str, str]:
+        """Give a person an app password for their account; returns its address and the secret."""
+        address = self.place.address(person)
+
+        def made(connection: sa.Connection) -> str:
+            account = accounts.get(connection, address)
+            holder = persons.keep(connection, f"9{account.id % 10**12:012d}", person)
+            grants.give(connection, account.id, holder, Part.HOLDER, ALL_RIGHTS, "", ADMINISTRATOR)
+            return app_passwords.make(connection, account.id, holder, "test", ADMINISTRATOR).secret
+
+        return address, str(self.write(made))
 
     # What it keeps
 
@@ -208,7 +226,7 @@ class Operator:
 
 
 def _with_config(args: Sequence[str], file: Path) -> list[str]:
-    sub = [args[0]] if args and not args[0].startswith("-") and "@" not in args[0] else []
+    sub = list(takewhile(lambda arg: not arg.startswith("-") and "@" not in arg, args))
     return [*sub, "--config", str(file), *args[len(sub) :]]
 
 
@@ -237,16 +255,16 @@ class _InThread:
         self._config = loaded
         self._ready = threading.Event()
         self._failure: BaseException | None = None
-        self._port = 0
+        self._ports: dict[str, int] = {}
         self._thread = threading.Thread(target=self._run, name=f"operator {loaded.hostname}")
 
-    def start(self) -> int:
+    def start(self) -> dict[str, int]:
         self._thread.start()
         assert self._ready.wait(DEADLINE_S), "the operator does not start"
         if self._failure is not None:
             self._thread.join()
             raise self._failure
-        return self._port
+        return self._ports
 
     def stop(self) -> None:
         self._loop.call_soon_threadsafe(self._stopping.set)
@@ -268,7 +286,7 @@ class _InThread:
     async def _serve(self) -> None:
         self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
         async with composition.running(self._config) as parts:
-            self._port = parts.ports["smtp"]
+            self._ports = parts.ports
             self._ready.set()
             await self._stopping.wait()
 

@@ -94,8 +94,7 @@ def test_a_message_lists_as_it_was_appended(world: World) -> None:
     assert world.database.read(messages.listing, inbox.id) == [expected]
     assert world.database.read(messages.find, inbox.id, 1) == expected
     assert world.database.read(messages.find, inbox.id, 2) is None
-    assert world.database.read(messages.in_use, world.blob.id)
-    assert not world.database.read(messages.in_use, 42)
+    assert world.database.read(blobs.unneeded, [42, world.blob.id]) == [42]
 
 
 def test_appending_nothing_changes_nothing(world: World) -> None:
@@ -229,7 +228,7 @@ def test_one_message_to_very_many_accounts_is_appended(world: World) -> None:
 def test_a_batch_may_refer_to_more_messages_than_a_statement_takes_values(database: Database) -> None:
     """A thousand recipients of a reply to fifty messages, and another one behind it."""
     reply = Summary(message_id="50@x", references=tuple(f"{n}@x" for n in range(50)))
-    new = [(recipient, reply) for recipient in range(1, 1501)]
+    new = [(recipient, recipient, reply) for recipient in range(1, 1501)]
     first = database.write(threads.assign, new)
     assert len(set(first)) == 1500
     assert database.write(threads.assign, new) == first
@@ -359,7 +358,7 @@ def test_the_check_finds_nothing_in_a_whole_store_and_counts_what_it_opens(world
     world.append(world.new(), world.new(1, Role.SENT))
     opened: list[int] = []
     found = world.database.read(integrity.check, world.store, opened.append)
-    assert found == {"pages": [], "contents": [], "messages": [], "counters": [], "journal": []}
+    assert found == {"pages": [], "contents": [], "messages": [], "counters": [], "relations": [], "journal": []}
     assert sum(opened) == world.database.read(integrity.content_count) == 1
 
 
@@ -369,6 +368,28 @@ _DAMAGE = {
     "UPDATE mailboxes SET uid_next = 1 WHERE role = 'inbox'": "counters",
     "UPDATE mailboxes SET modseq = 1 WHERE role = 'inbox'": "counters",
     "UPDATE placements SET flags = flags + 1": "counters",
+    "UPDATE placements SET flags = flags + 8": "counters",
+    "UPDATE placements SET size = size + 1": "counters",
+    "UPDATE mailboxes SET octets = octets + 1 WHERE role = 'inbox'": "counters",
+    "UPDATE mailboxes SET deleted = deleted + 1 WHERE role = 'inbox'": "counters",
+    "UPDATE mailboxes SET uid_validity = 1": "counters",
+    "UPDATE accounts SET uid_validity = 1": "counters",
+    "UPDATE placements SET born = modseq": "counters",
+    "INSERT INTO expunged (mailbox_id, modseq, uid, at) SELECT id, modseq, 1, 0 FROM mailboxes WHERE role = 'inbox'": "counters",
+    "INSERT INTO expunged (mailbox_id, modseq, uid, at) SELECT id, 1, 9, 0 FROM mailboxes WHERE role = 'inbox'": "counters",
+    "INSERT INTO expunged (mailbox_id, modseq, uid, at) SELECT id, 99, 1, 0 FROM mailboxes WHERE role = 'inbox'": "counters",
+    "INSERT INTO expunged (mailbox_id, modseq, uid, at) SELECT id, 0, 1, 0 FROM mailboxes WHERE role = 'inbox'": "counters",
+    "INSERT INTO expunged (mailbox_id, modseq, uid, at) VALUES (1, 1, 1, 0)": "relations",
+    "UPDATE messages SET places = 2": "relations",
+    "UPDATE messages SET thread_id = 1": "relations",
+    "UPDATE messages SET received_at = 1": "relations",
+    "UPDATE placements SET blob_id = 1": "relations",
+    "UPDATE placements SET mailbox_id = 1": "relations",
+    "UPDATE placements SET keywords = 'unknown'": "relations",
+    "UPDATE placements SET keywords = 'b a'": "relations",
+    "INSERT INTO readings (person_id, mailbox_id, uid, seen) SELECT 7, mailbox_id, uid, true FROM placements": "relations",
+    "INSERT INTO readings (person_id, mailbox_id, uid, seen) SELECT 7, mailbox_id, uid, false FROM placements": "relations",
+    "INSERT INTO readings (person_id, mailbox_id, uid, seen) SELECT 7, id, 9, true FROM mailboxes": "relations",
     "DELETE FROM placements": "counters",
     "UPDATE accounts SET used = used + 1": "counters",
     "UPDATE accounts SET messages = 0": "counters",

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from vaguemestre.storage import blobs
 from vaguemestre.storage.database import Database
 from vaguemestre.transport import queue
 from vaguemestre.transport.envelope import Envelope, Recipient
@@ -140,16 +141,16 @@ def test_a_settled_row_is_gone_once(database: Database) -> None:
     assert due(database) == [two]
 
 
-def test_content_is_in_use_until_its_last_row_is_settled(database: Database) -> None:
+def test_content_is_needed_until_its_last_row_is_settled(database: Database) -> None:
     one, two = put(database, "x@b.mssante.fr", "y@c.mssante.fr", blob=5)
     other = put(database, "z@b.mssante.fr", blob=6)[0]
     database.write(queue.settle, one)
-    assert database.read(queue.in_use, 5)
+    assert database.read(blobs.unneeded, [5]) == []
     database.write(queue.settle, two)
-    assert not database.read(queue.in_use, 5)
-    assert database.read(queue.in_use, 6)
+    assert database.read(blobs.unneeded, [5]) == [5]
+    assert database.read(blobs.unneeded, [6]) == []
     database.write(queue.settle, other)
-    assert not database.read(queue.in_use, 6)
+    assert database.read(blobs.unneeded, [6]) == [6]
 
 
 def test_the_listing_shows_the_oldest_first_up_to_its_limit(database: Database) -> None:

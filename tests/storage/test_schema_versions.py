@@ -8,6 +8,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
 import vaguemestre.evidence.tables
+import vaguemestre.identity.tables
 import vaguemestre.mailstore.tables
 import vaguemestre.storage.blobs
 import vaguemestre.transport.tables  # noqa: F401 - each adds its tables to the metadata

@@ -1,0 +1,430 @@
+"""Indexing: each message once, whatever happens to it, to others or to the worker; what is deleted leaves."""
+
+import asyncio
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from hypothesis import given
+from hypothesis import strategies as st
+
+from simulators.archive import KARIM, MARIE, Archive
+from vaguemestre.documents.concordance import MOST_ENTRIES
+from vaguemestre.errors import StorageFailure
+from vaguemestre.mailstore import concordances, indexer, indexing, reading
+from vaguemestre.mailstore.extraction import ExtractionFailure, Extractor, UnreadableMessageError
+from vaguemestre.mailstore.indexer import Indexer, together
+from vaguemestre.mailstore.tables import concordances as concordance_rows
+from vaguemestre.mailstore.tables import forgotten, messages, to_index
+from vaguemestre.storage.blobs import BlobStore, blobs
+from vaguemestre.storage.database import Database
+from vaguemestre.storage.sealing import UnsealingFailure
+from vaguemestre.storage.sheets import sheets
+
+KILLS = 12
+
+
+@pytest.fixture
+def archive(database: Database, blob_store: BlobStore, extractor: Extractor) -> Archive:
+    """Two empty accounts."""
+    return Archive(database, blob_store, extractor)
+
+
+def _letter(number: int, text: str = "") -> str:
+    return f"From: a@b.fr\nSubject: Lettre {number}\n\nNombre{number} commun {text}\n"
+
+
+def _count(archive: Archive, table: sa.Table) -> int:
+    return archive.database.read(lambda c: c.execute(sa.select(sa.func.count()).select_from(table)).scalar_one())
+
+
+def test_a_message_waits_from_its_delivery_and_is_indexed_once(archive: Archive) -> None:
+    numbers = archive.deliver(*map(_letter, range(3)))
+    assert archive.waiting(MARIE) == 3
+    assert archive.held() == []
+    assert archive.index() == 3
+    assert archive.waiting() == 0
+    assert sorted(archive.held()) == numbers
+    assert archive.index() == 0
+
+
+def test_a_delivery_that_fails_leaves_nothing_to_index(archive: Archive) -> None:
+    def deliver(connection: sa.Connection) -> None:
+        archive._deliver(connection, [b"Subject: x\r\n\r\nx"], archive.accounts[MARIE])
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        archive.database.write(deliver)
+    assert archive.waiting() == 0
+
+
+def test_an_account_has_few_concordances_and_every_message_in_one(archive: Archive) -> None:
+    numbers = []
+    for number in range(100):
+        numbers += archive.deliver(_letter(number))
+        archive.index()
+    count, entries, _ = archive.database.read(concordances.totals, archive.accounts[MARIE])
+    assert (entries, sorted(archive.held())) == (100, numbers)
+    assert count <= 3 * 7
+    assert archive.find("nombre42") == {numbers[42]}
+    assert archive.find("commun") == set(numbers)
+    assert _count(archive, concordance_rows) == count
+
+
+@given(st.lists(st.integers(1, 40), max_size=60))
+def test_merging_whatever_comes_keeps_concordances_few_and_within_bounds(batches: list[int]) -> None:
+    entries: list[int] = []
+    for batch in batches:
+        entries.append(batch)
+        while chosen := together(entries):
+            assert len(chosen) >= 2
+            merged = sum(entries[place] for place in chosen)
+            assert merged <= MOST_ENTRIES
+            entries = [count for place, count in enumerate(entries) if place not in chosen] + [merged]
+    assert len(entries) < 8 * 5
+
+
+def test_the_largest_are_left_as_they_are() -> None:
+    assert together([MOST_ENTRIES // 2 + 1] * 20) == []
+    assert together([MOST_ENTRIES // 2] * 8) == [0, 1]
+    assert together([1] * 7) == []
+
+
+def test_accounts_take_turns(archive: Archive) -> None:
+    archive.deliver(*map(_letter, range(50)), to=MARIE)
+    archive.deliver(*map(_letter, range(2)), to=KARIM)
+    for _ in range(3):
+        archive.indexer.work(10)
+    assert archive.waiting(KARIM) == 0
+    assert archive.waiting(MARIE) > 0
+
+
+def test_a_message_that_cannot_be_read_is_set_aside_and_stops_nothing(archive: Archive) -> None:
+    first, lost, last = archive.deliver(*map(_letter, range(3)))
+    content = sa.select(messages.c.blob_id).where(messages.c.id == lost).scalar_subquery()
+    archive.database.write(lambda c: c.execute(sa.delete(blobs).where(blobs.c.id == content)) and None)
+    assert archive.find("commun") == {first, last}
+    assert archive.index() == 3
+    assert archive.waiting() == 0
+    assert archive.find("commun") == {first, last}
+    assert archive.find("lettre") == {first, lost, last}
+    assert archive.find_field("subject") == {first, last}
+
+
+class _Choking(Extractor):
+    """A reader that dies of one message."""
+
+    def read(self, message_id: int, content: bytes) -> bytes:
+        if b"poison" in content:
+            raise UnreadableMessageError
+        return super().read(message_id, content)
+
+
+def test_a_message_that_kills_its_reader_is_set_aside_and_stops_nothing(
+    database: Database, blob_store: BlobStore
+) -> None:
+    extractor = _Choking(niceness=0)
+    archive = Archive(database, blob_store, extractor)
+    first, bad, last = archive.deliver(_letter(0), _letter(1, "poison"), _letter(2))
+    for _ in range(2):
+        assert archive.find("commun") == {first, last}
+        assert archive.find("lettre") == {first, bad, last}
+        archive.index()
+    assert archive.waiting() == 0
+    extractor.close()
+
+
+def test_without_a_reader_messages_wait(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+    (letter,) = archive.deliver(_letter(0))
+    extractor = Extractor(niceness=0)
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "executable", "/bin/false")
+        with pytest.raises(ExtractionFailure):
+            Indexer(archive.database, archive.store, extractor).work()
+    assert archive.waiting() == 1
+    assert Indexer(archive.database, archive.store, extractor).work() == 1
+    assert archive.held() == [letter]
+    extractor.close()
+
+
+def test_what_may_pass_is_tried_again_later_and_not_for_ever(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, late = archive.deliver(_letter(0), _letter(1))
+    broken = [True]
+    content = reading.content
+
+    def failing(connection: sa.Connection, store: BlobStore, blob_id: int) -> bytes:
+        found = content(connection, store, blob_id)
+        if broken[0] and b"Nombre1" in found:
+            raise StorageFailure("The object store does not answer.")
+        return found
+
+    monkeypatch.setattr(reading, "content", failing)
+    now = [time.time_ns() // 1_000_000]
+    for module in (indexing, indexer):
+        monkeypatch.setattr(module, "now_ms", lambda: now[0])
+    archive.index()
+    assert archive.held() == [first]
+    assert archive.waiting() == 1
+    assert archive.indexer.work() == 0, "not again at once"
+    with pytest.raises(StorageFailure):  # a search is whole, or says that it cannot be
+        archive.find("commun")
+    for _ in range(3):
+        now[0] += 24 * 3_600_000
+        archive.index()
+        assert archive.waiting() == 1
+    broken[0] = False
+    now[0] += 24 * 3_600_000
+    archive.index()
+    assert archive.find("commun") == {first, late}
+    broken[0] = True
+    (never,) = archive.deliver(_letter(1))
+    for _ in range(6):
+        now[0] += 24 * 3_600_000
+        archive.index()
+    assert archive.waiting() == 0
+    assert never in archive.find("lettre")
+    assert never not in archive.find("commun")
+
+
+def test_what_is_deleted_leaves_the_words_with_the_next_merge(archive: Archive) -> None:
+    (gone,) = archive.deliver(_letter(0, "secret"))
+    archive.index()
+    archive.delete(gone)
+    assert b"secret" in archive.octets()
+    for number in range(1, 8):
+        archive.deliver(_letter(number))
+        archive.index()
+    assert b"secret" not in archive.octets()
+    assert gone not in archive.held()
+    assert _count(archive, forgotten) == 0
+
+
+def test_much_that_is_deleted_leaves_at_the_next_upkeep(archive: Archive) -> None:
+    numbers = archive.deliver(*map(_letter, range(20)))
+    archive.index()
+    archive.delete(numbers[0])
+    archive.indexer.keep_up()
+    assert numbers[0] in archive.held(), "one in twenty is not worth it yet"
+    archive.delete(*numbers[1:4])
+    archive.indexer.keep_up()
+    assert sorted(archive.held()) == numbers[4:]
+    assert b"nombre3" not in archive.octets()
+    assert archive.find("commun") == set(numbers[4:])
+    archive.delete(*numbers[4:])
+    archive.indexer.keep_up()
+    assert archive.held() == []
+    assert _count(archive, concordance_rows) == _count(archive, sheets) == 0
+
+
+def test_what_was_deleted_a_month_ago_leaves(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers = archive.deliver(*map(_letter, range(20)))
+    archive.index()
+    archive.delete(numbers[0])
+    (never_indexed,) = archive.deliver(_letter(30))
+    archive.delete(never_indexed)
+    assert archive.waiting() == 0
+    later = time.time_ns() // 1_000_000 + 31 * 86_400_000
+    monkeypatch.setattr(indexer, "now_ms", lambda: later)
+    archive.indexer.keep_up()
+    assert numbers[0] not in archive.held()
+    assert _count(archive, forgotten) == 0
+
+
+def test_a_message_deleted_while_it_is_read_is_not_found(archive: Archive) -> None:
+    kept, gone = archive.deliver(_letter(0), _letter(1))
+
+    class Meanwhile(Extractor):
+        def read(self, message_id: int, content: bytes) -> bytes:
+            if message_id == gone:
+                archive.delete(gone)
+            return archive.extractor.read(message_id, content)
+
+        def merge(self, *given: Any) -> bytes:
+            return archive.extractor.merge(*given)
+
+    assert Indexer(archive.database, archive.store, Meanwhile()).work() == 2
+    assert archive.waiting() == 0
+    assert archive.find("commun") == {kept}
+
+
+def test_a_large_concordance_is_written_in_steps_and_shows_at_the_last(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (concordances, indexer):
+        monkeypatch.setattr(module, "STEP", 1)
+    words = " ".join(f"mot{number}" for number in range(3000))
+    numbers = []
+    seen: list[list[int]] = []
+    begin = concordances.begin
+
+    def watched(connection: sa.Connection, made: concordances.Made) -> None:
+        begin(connection, made)
+        seen.append(archive._held(connection, archive.accounts[MARIE]))
+
+    monkeypatch.setattr(concordances, "begin", watched)
+    for number in range(8):
+        numbers += archive.deliver(_letter(number, words))
+        archive.index()
+    assert [sorted(each) for each in seen] == [numbers]
+    assert sorted(archive.held()) == numbers
+    assert archive.find("mot2999") == set(numbers)
+    assert _count(archive, concordance_rows) == 1
+    assert _count(archive, sheets) > 1
+
+
+def test_what_was_never_finished_is_swept(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers = archive.deliver(_letter(0))
+    made = concordances.seal(archive.store.ring, archive.accounts[MARIE], bytes(200_000))
+    archive.database.write(concordances.begin, made)
+    archive.index()
+    archive.indexer.keep_up()
+    assert _count(archive, concordance_rows) == 2, "it may be coming yet"
+    monkeypatch.setattr(indexer.time, "time", lambda: time.time_ns() / 1e9 + 7200)
+    archive.indexer.keep_up()
+    assert _count(archive, concordance_rows) == 1
+    assert archive.held() == numbers
+
+
+def test_indexing_anew_finds_the_same(archive: Archive) -> None:
+    numbers = archive.deliver(*map(_letter, range(5)))
+    (theirs,) = archive.deliver(_letter(1), to=KARIM)
+    archive.index()
+    archive.database.write(indexing.reindex, archive.accounts[MARIE])
+    assert archive.waiting(MARIE) == 5
+    assert archive.waiting(KARIM) == 0
+    assert archive.find("commun") == set(numbers)
+    archive.index()
+    archive.database.write(indexing.reindex)
+    assert archive.waiting() == 6
+    archive.index()
+    archive.indexer.keep_up()
+    assert sorted(archive.held()) == numbers
+    assert archive.find("commun", of=KARIM) == {theirs}
+    assert _count(archive, concordance_rows) == 2
+
+
+def test_a_damaged_concordance_is_made_anew_from_the_messages(archive: Archive) -> None:
+    numbers = []
+    for number in range(7):
+        numbers += archive.deliver(_letter(number))
+        archive.index()
+    archive.database.write(lambda c: c.execute(sa.update(sheets).values(content=b"damaged")) and None)
+    concordances._fronts.clear()
+    with pytest.raises(UnsealingFailure):
+        archive.find("commun")
+    numbers += archive.deliver(_letter(7))
+    archive.index()
+    assert archive.find("commun") == set(numbers)
+    assert sorted(archive.held()) == numbers
+
+
+def test_two_workers_index_each_message_once(place: Any, blob_store: BlobStore, extractor: Extractor) -> None:
+    archive = Archive(place.open(), blob_store, extractor)
+    numbers = archive.deliver(*map(_letter, range(120)))
+    other = Indexer(place.open(), blob_store, extractor)
+
+    def run(worker: Indexer) -> None:
+        while worker.work(7):
+            pass
+
+    threads = [threading.Thread(target=run, args=(each,)) for each in (archive.indexer, other)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(archive.held()) == numbers
+    assert archive.waiting() == 0
+
+
+def test_whoever_delivers_comes_first(archive: Archive, until: Callable[[Callable[[], bool]], None]) -> None:
+    archive.deliver(*map(_letter, range(3)))
+    hold, held = threading.Event(), threading.Event()
+
+    def slow(connection: sa.Connection) -> None:
+        held.set()
+        hold.wait(30)
+
+    writers = [threading.Thread(target=archive.database.write, args=(slow,))]
+    writers[0].start()
+    held.wait(30)
+    writers.append(threading.Thread(target=archive.database.write, args=(lambda connection: None,)))
+    writers[1].start()
+    until(lambda: archive.database.waiting == 1)
+    turn = threading.Thread(target=archive.indexer._turn)
+    turn.start()
+    time.sleep(0.2)
+    assert archive.held() == []
+    hold.set()
+    for thread in (*writers, turn):
+        thread.join()
+    assert archive.waiting() == 0
+
+
+def test_stopping_waits_for_what_is_under_way_and_leaves_the_rest(
+    database: Database, blob_store: BlobStore, until: Callable[[Callable[[], bool]], None]
+) -> None:
+    archive = Archive(database, blob_store, Extractor(niceness=0))
+    numbers = archive.deliver(*map(_letter, range(2000)))
+
+    async def run() -> None:
+        turn = asyncio.create_task(archive.indexer.turn())
+        await asyncio.to_thread(until, lambda: bool(archive.held()))
+        turn.cancel()
+        await archive.indexer.stop()
+
+    asyncio.run(run())
+    waiting = archive.database.read(lambda c: list(c.execute(sa.select(to_index.c.message_id)).scalars()))
+    assert waiting
+    assert sorted(archive.held() + waiting) == numbers
+
+
+_WORKER = """
+import sys
+from pathlib import Path
+from vaguemestre.mailstore.indexer import Indexer
+from vaguemestre.storage import database
+from vaguemestre.storage.blobs import BlobStore
+from vaguemestre.storage.keys import Keyring
+from vaguemestre.storage.objects import FolderStore
+
+kind, where, folder = sys.argv[1:]
+ring = Keyring(bytes(range(32)), {1: b"\\x01" * 32})
+opened = database.open_sqlcipher(Path(where), ring.database) if kind == "sqlcipher" else database.open_postgresql(where)
+store = BlobStore(ring, FolderStore(Path(folder) / "objects"), Path(folder) / "spool", 1000)
+worker = Indexer(opened, store)
+print("ready", flush=True)
+while worker.work(5):
+    pass
+"""
+
+
+def test_a_worker_killed_at_any_moment_loses_and_doubles_nothing(
+    place: Any, blob_store: BlobStore, extractor: Extractor, tmp_path: Any
+) -> None:
+    archive = Archive(place.open(), blob_store, extractor)
+    numbers: list[int] = []
+    chance = random.Random()
+    for _ in range(KILLS):
+        numbers += archive.deliver(*(_letter(len(numbers) + each, "mot " * 50) for each in range(30)))
+        with subprocess.Popen(
+            [sys.executable, "-c", _WORKER, place.kind, place.where, str(tmp_path)], stdout=subprocess.PIPE
+        ) as worker:
+            assert worker.stdout is not None
+            worker.stdout.readline()
+            time.sleep(chance.uniform(0.3, 0.8))
+            worker.send_signal(signal.SIGKILL)
+        waiting = archive.database.read(lambda c: list(c.execute(sa.select(to_index.c.message_id)).scalars()))
+        assert sorted(archive.held() + waiting) == numbers
+    assert archive.held(), "the worker was killed before it did anything"
+    archive.index()
+    assert [count for count in Counter(archive.held()).values() if count > 1] == []
+    assert sorted(archive.held()) == numbers
+    assert archive.find("commun") == set(numbers)
