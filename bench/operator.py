@@ -5,12 +5,14 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import IO
+
+from tests.simulators.operators import answer_of, run_command
 
 from vaguemestre import app as composition
 from vaguemestre import clock, config
@@ -88,9 +90,23 @@ connections_per_address = 1000
             )
 
 
+def passwords(folder: Path, users: int) -> list[tuple[str, str]]:
+    """An app password for each account that `prepare` made: pairs of address and secret."""
+    found = []
+    for user in range(1, users + 1):
+        address = f"u{user}@{SERVER}"
+        place = ("--config", str(folder / "vaguemestre.toml"), "--json")
+        run_command("account", "holder", address, "--national-id", f"9{user:08d}", "--name", address, *place)
+        made = run_command("account", "password", "add", address, "--label", "bench", *place)
+        if made.exit_code:
+            raise RuntimeError(f"no app password for {address}: {made.stderr}")
+        found.append((address, str(answer_of(made)["secret"])))
+    return found
+
+
 @contextmanager
-def running(folder: Path, output: IO[bytes] | None = None) -> Iterator[Measured]:
-    """Serve what `prepare` made, in a process of its own."""
+def running(folder: Path, output: IO[bytes] | None = None, also: Sequence[int] = ()) -> Iterator[Measured]:
+    """Serve what `prepare` made, in a process of its own, once it listens for peers and on `also`."""
     path = folder / "vaguemestre.toml"
     port = config.address(config.load(path, {}).smtp.listen)[1]
     process = subprocess.Popen(
@@ -99,7 +115,8 @@ def running(folder: Path, output: IO[bytes] | None = None) -> Iterator[Measured]
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
     )
     try:
-        _await_port(port, process)
+        for each in (port, *also):
+            _await_port(each, process)
         authorities = folder / "authority" / "authorities.pem"
         yield Measured(port, process.pid, folder, path, authorities, folder / "client.pem", folder / "client.key")
     finally:

@@ -4,7 +4,8 @@ from typing import TypedDict
 
 
 class Row(TypedDict):
-    """One case. `ratio` is ours to the peer's, None without a peer; `target` bounds the ratio, or `ours` without one."""
+    """One case. `ratio` is ours to the peer's; None without a peer, and where the target is absolute. `target` bounds the
+    ratio, or `ours` without one."""
 
     bench: str
     case: str

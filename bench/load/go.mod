@@ -1,0 +1,3 @@
+module imapload
+
+go 1.21
