@@ -158,6 +158,8 @@ class ScriptedPeer:
         await self._stopping.wait()
         self._over = True
         server.close()
+        for _ in range(3):  # who was accepted this moment has a task that has not begun: it begins, and ends
+            await asyncio.sleep(0)
         while others := asyncio.all_tasks() - {asyncio.current_task()}:
             for conversation in set(self._open):
                 conversation.abort()
