@@ -5,13 +5,11 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 
 from vaguemestre.documents.headers import split_head, summary
-from vaguemestre.mailstore import accounts, concordances, indexing, mailboxes, messages, search
+from vaguemestre.mailstore import accounts, concordances, indexing, mailboxes, messages, placements, queries, search
 from vaguemestre.mailstore.extraction import Extractor
 from vaguemestre.mailstore.indexer import Indexer
 from vaguemestre.mailstore.model import AccountKind, NewMessage, Role
 from vaguemestre.mailstore.search import Field
-from vaguemestre.mailstore.tables import messages as message_rows
-from vaguemestre.mailstore.tables import placements
 from vaguemestre.storage.blobs import BlobStore
 from vaguemestre.storage.database import Database
 
@@ -56,9 +54,9 @@ class Archive:
         self.database.write(self._delete, list(message_ids), self.accounts[of])
 
     def _delete(self, connection: sa.Connection, message_ids: list[int], account_id: int) -> None:
-        connection.execute(sa.delete(placements).where(placements.c.message_id.in_(message_ids)))
-        connection.execute(sa.delete(message_rows).where(message_rows.c.id.in_(message_ids)))
-        indexing.forget(connection, account_id, message_ids)
+        inbox = mailboxes.with_role(connection, account_id, Role.INBOX)
+        uids = [placed[0] for placed in queries.ALL_PLACED.run(connection, inbox.id) if placed[1] in message_ids]
+        placements.expunge(connection, inbox.id, uids, only_deleted=False)
 
     def find(self, text: str, field: Field = Field.TEXT, *, of: str = MARIE, among: set[int] | None = None) -> set[int]:
         """The messages that hold a text."""

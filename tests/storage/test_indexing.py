@@ -17,11 +17,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simulators.archive import KARIM, MARIE, Archive
+from vaguemestre.documents import compilation
 from vaguemestre.documents.concordance import MOST_ENTRIES
 from vaguemestre.errors import StorageFailure
 from vaguemestre.mailstore import concordances, indexer, indexing, reading
 from vaguemestre.mailstore.extraction import ExtractionFailure, Extractor, UnreadableMessageError
-from vaguemestre.mailstore.indexer import Indexer, together
+from vaguemestre.mailstore.indexer import MOST_OCTETS, Indexer, together
 from vaguemestre.mailstore.tables import concordances as concordance_rows
 from vaguemestre.mailstore.tables import forgotten, messages, to_index
 from vaguemestre.storage.blobs import BlobStore, blobs
@@ -79,23 +80,24 @@ def test_an_account_has_few_concordances_and_every_message_in_one(archive: Archi
     assert _count(archive, concordance_rows) == count
 
 
-@given(st.lists(st.integers(1, 40), max_size=60))
-def test_merging_whatever_comes_keeps_concordances_few_and_within_bounds(batches: list[int]) -> None:
-    entries: list[int] = []
+@given(st.lists(st.tuples(st.integers(1, 40), st.integers(1, 100_000)), max_size=60))
+def test_merging_whatever_comes_keeps_concordances_few_and_within_bounds(batches: list[tuple[int, int]]) -> None:
+    kept: list[tuple[int, int]] = []
     for batch in batches:
-        entries.append(batch)
-        while chosen := together(entries):
+        kept.append(batch)
+        while chosen := together(kept):
             assert len(chosen) >= 2
-            merged = sum(entries[place] for place in chosen)
-            assert merged <= MOST_ENTRIES
-            entries = [count for place, count in enumerate(entries) if place not in chosen] + [merged]
-    assert len(entries) < 8 * 5
+            merged = sum(kept[place][0] for place in chosen), sum(kept[place][1] for place in chosen)
+            assert merged[0] <= MOST_ENTRIES
+            assert merged[1] <= MOST_OCTETS
+            kept = [each for place, each in enumerate(kept) if place not in chosen] + [merged]
+    assert len(kept) < 8 * 5
 
 
 def test_the_largest_are_left_as_they_are() -> None:
-    assert together([MOST_ENTRIES // 2 + 1] * 20) == []
-    assert together([MOST_ENTRIES // 2] * 8) == [0, 1]
-    assert together([1] * 7) == []
+    assert together([(MOST_ENTRIES // 2 + 1, 1)] * 20) == together([(10, MOST_OCTETS // 2 + 1)] * 20) == []
+    assert together([(MOST_ENTRIES // 2, 1)] * 8) == together([(10, MOST_OCTETS // 2)] * 8) == [0, 1]
+    assert together([(1, 1)] * 7) == []
 
 
 def test_accounts_take_turns(archive: Archive) -> None:
@@ -282,7 +284,7 @@ def test_a_large_concordance_is_written_in_steps_and_shows_at_the_last(
 
 def test_what_was_never_finished_is_swept(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
     numbers = archive.deliver(_letter(0))
-    made = concordances.seal(archive.store.ring, archive.accounts[MARIE], bytes(200_000))
+    made = concordances.seal(archive.store.ring, archive.accounts[MARIE], compilation.build([]))
     archive.database.write(concordances.begin, made)
     archive.index()
     archive.indexer.keep_up()
@@ -317,13 +319,16 @@ def test_a_damaged_concordance_is_made_anew_from_the_messages(archive: Archive) 
         numbers += archive.deliver(_letter(number))
         archive.index()
     archive.database.write(lambda c: c.execute(sa.update(sheets).values(content=b"damaged")) and None)
-    concordances._fronts.clear()
+    concordances.forget_fronts()
     with pytest.raises(UnsealingFailure):
         archive.find("commun")
+    (said,) = archive.database.read(concordances.check, archive.store.ring)
+    assert "vaguemestre db reindex" in said
     numbers += archive.deliver(_letter(7))
     archive.index()
     assert archive.find("commun") == set(numbers)
     assert sorted(archive.held()) == numbers
+    assert archive.database.read(concordances.check, archive.store.ring) == []
 
 
 def test_two_workers_index_each_message_once(place: Any, blob_store: BlobStore, extractor: Extractor) -> None:
@@ -344,28 +349,55 @@ def test_two_workers_index_each_message_once(place: Any, blob_store: BlobStore, 
     assert archive.waiting() == 0
 
 
-def test_whoever_delivers_comes_first(archive: Archive, until: Callable[[Callable[[], bool]], None]) -> None:
-    archive.deliver(*map(_letter, range(3)))
-    hold, held = threading.Event(), threading.Event()
-
-    def slow(connection: sa.Connection) -> None:
-        held.set()
-        hold.wait(30)
-
-    writers = [threading.Thread(target=archive.database.write, args=(slow,))]
-    writers[0].start()
-    held.wait(30)
-    writers.append(threading.Thread(target=archive.database.write, args=(lambda connection: None,)))
-    writers[1].start()
-    until(lambda: archive.database.waiting == 1)
-    turn = threading.Thread(target=archive.indexer._turn)
-    turn.start()
-    time.sleep(0.2)
-    assert archive.held() == []
-    hold.set()
-    for thread in (*writers, turn):
-        thread.join()
+def test_after_a_failure_it_waits_before_it_tries_again(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+    archive.deliver(_letter(0))
+    worker = Indexer(archive.database, archive.store, Extractor(niceness=0))
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "executable", "/bin/false")
+        with pytest.raises(ExtractionFailure):
+            asyncio.run(worker.turn())
+    asyncio.run(worker.turn())
+    assert archive.waiting() == 1
+    worker._not_before = 0
+    asyncio.run(worker.turn())
     assert archive.waiting() == 0
+    worker.close()
+
+
+class _Clock:
+    """Time that passes only while the indexer rests or works, in a process that uses so much of a processor."""
+
+    def __init__(self, used: float) -> None:
+        self.now, self.used, self.rested = 0.0, used, 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def process_time(self) -> float:
+        return self.now * self.used
+
+    def wait(self, seconds: float) -> bool:
+        self.now += seconds
+        self.rested += seconds
+        return False
+
+    def is_set(self) -> bool:
+        return False
+
+
+@pytest.mark.parametrize(
+    ("used", "worked", "least", "most"), [(0.1, 1, 0, 0.01), (0.9, 0.1, 0.9, 1), (0.9, 30, 2, 2.1)]
+)
+def test_it_rests_where_others_work_and_goes_on_all_the_same(
+    used: float, worked: float, least: float, most: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = _Clock(used)
+    monkeypatch.setattr(indexer, "time", clock)
+    worker = Indexer(None, None)  # type: ignore[arg-type]
+    worker._stopping = clock  # type: ignore[assignment]
+    clock.now += worked
+    worker._give_way()
+    assert least <= clock.rested <= most
 
 
 def test_stopping_waits_for_what_is_under_way_and_leaves_the_rest(

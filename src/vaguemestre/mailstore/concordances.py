@@ -24,7 +24,7 @@ from vaguemestre.mailstore.tables import concordances
 from vaguemestre.storage import sheets
 from vaguemestre.storage.bulk import BulkInsert, Statement
 from vaguemestre.storage.keys import Keyring
-from vaguemestre.storage.sealing import CHUNK
+from vaguemestre.storage.sealing import CHUNK, UnsealingFailure
 from vaguemestre.storage.sheets import SheetReader, Volume
 
 COMING, READY, GONE = "coming", "ready", "gone"
@@ -93,6 +93,11 @@ class _Fronts:
 
 
 _fronts = _Fronts(_MOST_FRONTS)
+
+
+def forget_fronts() -> None:
+    """Keep nothing in memory of what was opened."""
+    _fronts.clear()
 
 
 def of_account(connection: sa.Connection, account_id: int) -> list[Kept]:
@@ -193,6 +198,21 @@ def sweep(connection: sa.Connection, volume_id: int) -> bool:
     if done:
         _DROP.run(connection, [volume_id])
     return done
+
+
+def check(connection: sa.Connection, ring: Keyring) -> list[str]:
+    """What is wrong with concordances; nothing is lost that way but the time to make them anew."""
+    found = []
+    for account_id in connection.execute(sa.select(concordances.c.account_id).distinct()).scalars().all():
+        for kept in of_account(connection, account_id):
+            try:
+                whole(connection, ring, kept)
+            except UnsealingFailure:
+                found.append(
+                    f"account {ids.to_text(account_id)}: what is searched is damaged; run: vaguemestre db reindex"
+                )
+                break
+    return found
 
 
 def _row(made: Made, state: str) -> tuple[int | bytes | str, ...]:

@@ -6,8 +6,8 @@ nor is it tried for ever. Killed at any line, what was not shown is done again, 
 Rules: accounts take turns. Eight concordances of about one size become one (`together`), so that an account has a few
 dozens at most, and each word is written again a handful of times, whatever the account holds. Whoever delivers comes
 first: all but the writing of rows happens outside the writer, most of it in another process of the lowest priority;
-batches and steps are small, and wait while others wait for the writer, though two seconds at most. What may pass, such as
-an object store that does not answer, is tried again later, then later still.
+batches and steps are small, and where this process is busy with other work, it rests nine tenths of the time: it goes on,
+slowly. What may pass, such as an object store that does not answer, is tried again later, then later still.
 
 The words of a message that is no more leave with the next merge, at the latest a month after it.
 """
@@ -35,7 +35,12 @@ from vaguemestre.storage.sealing import UnsealingFailure
 BATCH = 32
 _BATCH_S = 2.0
 _FAN = 8
+MOST_OCTETS = 32 * 1024 * 1024  # of one concordance; while it is made, this process holds it some four times
 _PAUSES_MS = (60_000, 600_000, 3_600_000, 4 * 3_600_000, 12 * 3_600_000)  # before what may pass is tried again
+_GLANCE_S, _PAUSE_S = 0.005, 0.05
+_BUSY = 0.25  # of one processor, used by the rest of this process
+_REST, _LONGEST_REST_S = 9, 2.0
+_AFTER_FAILURE_S = 30.0
 _UPKEEP_S = 3600.0
 _DAY_MS = 86_400_000
 _KEPT_MS = 30 * _DAY_MS
@@ -52,7 +57,8 @@ class Indexer:
         self._stopping = threading.Event()
         self._working = threading.Lock()
         self._after = -1  # the account that had its turn last
-        self._next_upkeep = 0.0
+        self._next_upkeep = self._not_before = 0.0
+        self._worked_since = time.monotonic()
         self._unmergeable: set[int] = set()
 
     async def turn(self) -> None:
@@ -107,6 +113,8 @@ class Indexer:
 
     def _turn(self) -> None:
         with self._working:
+            if time.monotonic() < self._not_before:
+                return
             try:
                 while not self._stopping.is_set():
                     self._give_way()
@@ -117,13 +125,21 @@ class Indexer:
                     self.keep_up()
             except StorageFailure:
                 if not self._stopping.is_set():
+                    self._not_before = time.monotonic() + _AFTER_FAILURE_S
                     raise
 
     def _give_way(self) -> None:
-        """Wait while others wait for the writer, two seconds at most."""
-        for _ in range(40):
-            if not self._database.waiting or self._stopping.wait(0.05):
-                return
+        """Rest where this process is busy with other work: nine times as long as we worked, two seconds at most."""
+        end = time.monotonic() + min(_LONGEST_REST_S, _REST * (time.monotonic() - self._worked_since))
+        pause = _GLANCE_S
+        while not self._stopping.is_set():
+            start, used = time.monotonic(), time.process_time()
+            self._stopping.wait(pause)
+            now = time.monotonic()
+            if now >= end or time.process_time() - used < _BUSY * (now - start):
+                break
+            pause = _PAUSE_S
+        self._worked_since = time.monotonic()
 
     def _read(self, waiting: Waiting) -> bytes | None:
         """The concordance of a message; None where it may be had later."""
@@ -148,7 +164,7 @@ class Indexer:
     def _merge_due(self, account_id: int) -> None:
         while account_id not in self._unmergeable and not self._stopping.is_set():
             kept = self._database.read(concordances.of_account, account_id)
-            chosen = [kept[place] for place in together([each.entries for each in kept])]
+            chosen = [kept[place] for place in together([(each.entries, each.volume.size) for each in kept])]
             if not chosen:
                 return
             gone = self._database.read(indexing.forgotten_of, account_id)
@@ -207,21 +223,22 @@ class Indexer:
                 return
 
 
-def together(entries: Sequence[int]) -> list[int]:
-    """Which of an account's concordances, of these numbers of entries, to make one of: their places; mostly none.
+def together(kept: Sequence[tuple[int, int]]) -> list[int]:
+    """Which of an account's concordances, of these numbers of entries and octets, to make one of: their places; mostly none.
 
-    Sizes go by powers of eight; what is more than half of the largest possible stays as it is.
+    Levels go by powers of eight entries; what is more than half of the largest possible stays as it is.
     """
     levels: defaultdict[int, list[int]] = defaultdict(list)
-    for place, count in enumerate(entries):
-        if count <= MOST_ENTRIES // 2:
-            levels[(count.bit_length() - 1) // 3].append(place)
+    for place, (entries, size) in enumerate(kept):
+        if entries <= MOST_ENTRIES // 2 and size <= MOST_OCTETS // 2:
+            levels[(max(1, entries).bit_length() - 1) // 3].append(place)
     for _, places in sorted(levels.items()):
         if len(places) >= _FAN:
-            chosen, total = [], 0
+            chosen, total, octets = [], 0, 0
             for place in places:
-                if total + entries[place] <= MOST_ENTRIES:
+                entries, size = kept[place]
+                if total + entries <= MOST_ENTRIES and octets + size <= MOST_OCTETS:
                     chosen.append(place)
-                    total += entries[place]
+                    total, octets = total + entries, octets + size
             return chosen
     return []

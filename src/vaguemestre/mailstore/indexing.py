@@ -65,7 +65,7 @@ def forget(connection: sa.Connection, account_id: int, message_ids: Sequence[int
     if message_ids:
         _TAKE.run(connection, account_id, list(message_ids))
         at = now_ms()
-        _FORGET.run(connection, [(account_id, message_id, at) for message_id in message_ids])
+        _FORGET.run(connection, [(account_id, message_id, at) for message_id in set(message_ids)])
 
 
 def reindex(connection: sa.Connection, account_id: int | None = None) -> None:

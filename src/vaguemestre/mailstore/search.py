@@ -14,12 +14,13 @@ the first 100 count, or the last 100 where other words follow it.
 are compared, punctuation included.
 
 Bounds: 64 kB of a header; of a message, what `reading` takes of it. Time: a word takes some milliseconds in 100,000
-messages, one letter alone half a second; a message that is not indexed yet, about two milliseconds. Memory: some
-megabytes, whatever the account holds.
+messages, one letter alone half a second; a message that is not indexed yet, about two milliseconds. Memory: some tens
+of megabytes at most, whatever the account holds.
 
 RFC 9051 §6.4.4 (which allows flexible matching), RFC 8621 §4.4.1.
 """
 
+import atexit
 from collections.abc import Collection, Container, Iterable, Sequence
 from enum import StrEnum
 
@@ -63,6 +64,7 @@ _CONTENTS = Statement("SELECT id, blob_id FROM messages WHERE id {among}")
 _PLACES = Statement("SELECT mailbox_id, uid FROM placements WHERE mailbox_id {among} AND message_id {among}")
 
 _ours = Extractor(niceness=10, patience_s=30.0)  # of this process's searches; somebody waits for them
+atexit.register(_ours.close)
 
 
 def matching(

@@ -148,11 +148,6 @@ class Database:
         self._submit(_Write(fn, item, True, waiter))
         return waiter.future
 
-    @property
-    def waiting(self) -> int:
-        """How many writes wait for the writer: whoever can wait too sees by this that others are in more of a hurry."""
-        return len(self._waiting)
-
     def listen(self, hear: Callable[[Sequence[object]], None]) -> None:
         """Have `hear(facts)` called after each commit with what its functions announced, in order; never with nothing.
 
