@@ -358,7 +358,15 @@ def test_the_check_finds_nothing_in_a_whole_store_and_counts_what_it_opens(world
     world.append(world.new(), world.new(1, Role.SENT))
     opened: list[int] = []
     found = world.database.read(integrity.check, world.store, opened.append)
-    assert found == {"pages": [], "contents": [], "messages": [], "counters": [], "relations": [], "journal": []}
+    assert found == {
+        "pages": [],
+        "contents": [],
+        "messages": [],
+        "counters": [],
+        "relations": [],
+        "search": [],
+        "journal": [],
+    }
     assert sum(opened) == world.database.read(integrity.content_count) == 1
 
 

@@ -1,8 +1,8 @@
 """Integrity: what is kept is whole. Reads everything, changes nothing.
 
 Looks at: every page of the encrypted file, every content (each chunk's seal), every message's content being there, the
-counters against what they count, what rows say of one another, the journal's chain. Each finding is a sentence that
-names rows by identifier.
+counters against what they count, what rows say of one another, what is searched, the journal's chain. Each finding is a
+sentence that names rows by identifier.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from vaguemestre import ids
 from vaguemestre.errors import StorageFailure
 from vaguemestre.evidence import journal
+from vaguemestre.mailstore import concordances
 from vaguemestre.mailstore.keywords import joined
 from vaguemestre.mailstore.model import Flag
 from vaguemestre.mailstore.tables import accounts, mailboxes, messages, placements
@@ -92,6 +93,7 @@ def check(connection: sa.Connection, store: BlobStore, progress: Callable[[int],
         "messages": _messages(connection),
         "counters": [*_counters(connection), *_told(connection, _SEQUENCES)],
         "relations": [*_told(connection, _RELATIONS), *_keywords(connection)],
+        "search": concordances.check(connection, store.ring),
         "journal": _journal(connection),
     }
 
