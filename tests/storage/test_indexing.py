@@ -9,10 +9,13 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from importlib.resources import files
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,6 +28,7 @@ from vaguemestre.mailstore.extraction import ExtractionFailure, Extractor, Unrea
 from vaguemestre.mailstore.indexer import MOST_OCTETS, Indexer, together
 from vaguemestre.mailstore.tables import concordances as concordance_rows
 from vaguemestre.mailstore.tables import forgotten, messages, to_index
+from vaguemestre.storage import schema
 from vaguemestre.storage.blobs import BlobStore, blobs
 from vaguemestre.storage.database import Database
 from vaguemestre.storage.sealing import UnsealingFailure
@@ -65,6 +69,28 @@ def test_a_delivery_that_fails_leaves_nothing_to_index(archive: Archive) -> None
     with pytest.raises(RuntimeError):
         archive.database.write(deliver)
     assert archive.waiting() == 0
+
+
+def test_messages_from_before_there_was_search_wait_too(new_place: Any) -> None:
+    def migrate(connection: sa.Connection) -> None:
+        config = Config()
+        config.set_main_option("script_location", str(files("vaguemestre.storage") / "migrations"))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0002")
+        connection.execute(
+            sa.text(
+                "INSERT INTO messages (id, account_id, blob_id, thread_id, size, received_at, summary)"
+                " VALUES (1, 2, 3, 1, 10, 1000, :summary)"
+            ),
+            {"summary": b"{}"},
+        )
+
+    found = new_place.open()
+    found.write(migrate)
+    schema.migrate(found)
+    assert [(each.account_id, each.message_id, each.blob_id) for each in found.read(indexing.due, -1, 10)] == [
+        (2, 1, 3)
+    ]
 
 
 def test_an_account_has_few_concordances_and_every_message_in_one(archive: Archive) -> None:

@@ -5,6 +5,7 @@ import random
 from importlib.resources import files
 
 import pytest
+import sqlalchemy as sa
 
 from simulators.archive import KARIM, MARIE, Archive
 from simulators.french_mail import Letters
@@ -15,6 +16,7 @@ from vaguemestre.mailstore.extraction import Extractor
 from vaguemestre.mailstore.search import Field
 from vaguemestre.storage.blobs import BlobStore
 from vaguemestre.storage.database import Database
+from vaguemestre.storage.sheets import sheets
 
 LETTER = """\
 From: Hélène Dupont <helene.dupont@b.mssante.fr>
@@ -152,6 +154,15 @@ def test_what_is_deleted_is_found_no_more(archive: Archive, indexed: bool) -> No
     archive.delete(first)
     assert archive.find("panoramique") == archive.find("") == archive.find_field("subject") == {second}
     assert archive.waiting() == (0 if indexed else 1)
+
+
+def test_what_is_kept_of_words_shows_none(archive: Archive) -> None:
+    archive.deliver(LETTER)
+    archive.index()
+    assert b"panoramique" in archive.octets()
+    kept = archive.database.read(lambda connection: list(connection.execute(sa.select(sheets.c.content)).scalars()))
+    assert kept
+    assert not any(word in bytes(content) for content in kept for word in (b"panoramique", b"dupont", b"lilas"))
 
 
 def test_the_newest_are_listed_with_their_mailbox(archive: Archive) -> None:
