@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import msgspec
+
 from vaguemestre.documents.headers import Summary
 from vaguemestre.mailstore import accounts, changes, flags, integrity, mailboxes, messages, placements
 from vaguemestre.mailstore.changes import MailboxChange, Placed
@@ -52,13 +54,12 @@ class Box:
         return sealed.id
 
     def append(self, mailbox: str = "INBOX", count: int = 1, **facts: Any) -> list[Appended]:
-        """Append messages of one content each."""
+        """Append messages, each of its own content but where `blob_id` says."""
         wanted = {"size": SIZE, "received_at": 1_000, "summary": Summary(), **facts}
-        mailbox_id = self.id(mailbox)
-        new = [
-            NewMessage(self.account.id, mailbox_id, facts.get("blob_id") or self.content(), **wanted)
-            for _ in range(count)
-        ]
+        known = {"account_id": self.account.id, "mailbox_id": self.id(mailbox)}
+        new = [NewMessage(**{**known, "blob_id": 0, **wanted}) for _ in range(count)]
+        if "blob_id" not in facts:
+            new = [msgspec.structs.replace(each, blob_id=self.content()) for each in new]
         return self.database.write(messages.append, new)
 
     def change(

@@ -30,14 +30,14 @@ from vaguemestre.storage import blobs
 from vaguemestre.storage.blobs import BlobStore
 
 READERS = (0, 7, 8)
-NAMES = ("INBOX", "Brouillons", "a", "a/b", "c")
+NAMES = ("INBOX", "a", "a/b", "b", "c")
 SEEN = Flag.SEEN
 
 marks = st.sampled_from(
     [Flag(0), Flag.SEEN, Flag.SEEN, Flag.DELETED, Flag.DELETED | Flag.SEEN, Flag.FLAGGED, Flag.SEEN | Flag.ANSWERED]
 )
 keywords = st.frozensets(st.sampled_from(["$Forwarded", "$FORWARDED", "urgent", "x"]), max_size=2)
-places = st.frozensets(st.integers(0, 9), max_size=4)
+places = st.frozensets(st.integers(0, 9), min_size=1, max_size=4)
 readers = st.sampled_from(READERS)
 
 
@@ -110,20 +110,27 @@ class Sequences(RuleBasedStateMachine):
         return self.folders[data.draw(st.sampled_from([name for name in NAMES if name in self.folders]), label)]
 
     def uids(self, folder: Folder, chosen: frozenset[int]) -> list[int]:
-        """Some UIDs, a few of messages that are no more, in no order."""
-        return list({1 + (place * 3) % max(folder.uid_next, 1) for place in chosen})
+        """Some UIDs, in no order; one may be of a message that is no more, or never was."""
+        here = sorted(folder.messages)
+        return list({here[place % len(here)] if place < 9 and here else 1 + place % 3 for place in chosen})
 
     @initialize(own=st.booleans(), turns=st.booleans())
     def begin(self, own: bool, turns: bool) -> None:
         """With own reading, or without, or changing."""
         self.own_reading, self.turns = own, turns
         self.write(False, accounts.change_own_reading, self.box.account.address, own)
+        self.create("a", False)
+        for name in ("INBOX", "INBOX", "a"):
+            self._append([self.folders[name]] * 2, Flag(0), frozenset(), False)
+        self._change(self.folders["INBOX"], [1, 2], Change.ADD, SEEN, frozenset(), 7, None, False)
 
     @rule(data=st.data(), count=st.integers(1, 3), flag=marks, words=keywords, elsewhere=st.booleans())
     def append(self, data: Any, count: int, flag: Flag, words: frozenset[str], elsewhere: bool) -> None:
-        """Messages of one content come to one or two mailboxes at once."""
+        """Messages of one content come to one mailbox or several at once."""
+        self._append([self.folder(data) for _ in range(count)], flag, words, elsewhere)
+
+    def _append(self, chosen: list[Folder], flag: Flag, words: frozenset[str], elsewhere: bool) -> None:
         blob_id = self.box.content()
-        chosen = [self.folder(data) for _ in range(count)]
         new = [
             NewMessage(self.box.account.id, each.id, blob_id, SIZE, 1_000, Summary(), flag, words) for each in chosen
         ]
@@ -155,7 +162,25 @@ class Sequences(RuleBasedStateMachine):
     ) -> None:
         """Marks change; those of messages changed after the condition do not."""
         folder = self.folder(data)
-        uids = [uid for uid in self.uids(folder, chosen) if uid in folder.messages] + [99]
+        self._change(folder, self.uids(folder, chosen), how, flag, words, reader, condition, elsewhere)
+
+    @rule(data=st.data(), chosen=places, reader=readers, seen=st.booleans())
+    def read(self, data: Any, chosen: frozenset[int], reader: int, seen: bool) -> None:
+        """Somebody reads, or leaves for later."""
+        folder, how = self.folder(data), Change.ADD if seen else Change.REMOVE
+        self._change(folder, self.uids(folder, chosen), how, SEEN, frozenset(), reader, None, False)
+
+    def _change(
+        self,
+        folder: Folder,
+        uids: list[int],
+        how: Change,
+        flag: Flag,
+        words: frozenset[str],
+        reader: int,
+        condition: int | None,
+        elsewhere: bool,
+    ) -> None:
         before = {each.uid: each for each in self.box.database.read(changes.find, folder.id, uids)}
         told = self.write(
             elsewhere, flags.change, folder.id, uids, how, flag, words, unchanged_since=condition, reader=reader
@@ -227,7 +252,15 @@ class Sequences(RuleBasedStateMachine):
         for uid in expected:
             del folder.messages[uid]
 
-    @rule(name=st.sampled_from(NAMES), elsewhere=st.booleans())
+    @rule(data=st.data(), verb=st.sampled_from(["create", "delete", "rename", "rename_inbox"]), elsewhere=st.booleans())
+    def arrange(self, data: Any, verb: str, elsewhere: bool) -> None:
+        """Mailboxes are made, deleted and renamed."""
+        name, new = data.draw(st.sampled_from(NAMES[1:]), "name"), data.draw(st.sampled_from(NAMES[1:]), "new name")
+        if verb == "rename":
+            self.rename(name, new)
+        else:
+            getattr(self, verb)(name, elsewhere)
+
     def create(self, name: str, elsewhere: bool) -> None:
         """A mailbox is made, with its superior."""
         if name in self.folders:
@@ -237,17 +270,15 @@ class Sequences(RuleBasedStateMachine):
         assert name in self.folders
         assert name.split("/", maxsplit=1)[0] in self.folders
 
-    @rule(name=st.sampled_from(NAMES[2:]))
-    def delete(self, name: str) -> None:
+    def delete(self, name: str, elsewhere: bool) -> None:
         """A mailbox is deleted; its inferiors stay."""
         if name not in self.folders:
             return
-        objects = self.write(False, mailboxes.delete, self.box.account.id, name)
+        objects = self.write(elsewhere, mailboxes.delete, self.box.account.id, name)
         assert objects == []
         del self.folders[name]
         self._know()
 
-    @rule(new=st.sampled_from(NAMES[2:]), elsewhere=st.booleans())
     def rename_inbox(self, new: str, elsewhere: bool) -> None:
         """The messages of INBOX move to a new mailbox."""
         if new in self.folders:
@@ -259,11 +290,15 @@ class Sequences(RuleBasedStateMachine):
             target.put(message)
         inbox.messages = {}
 
-    @rule(old=st.sampled_from(("a", "c", "Brouillons")), new=st.sampled_from(("a", "c", "d", "Brouillons")))
     def rename(self, old: str, new: str) -> None:
         """A mailbox and its inferiors get another name; all else of them stays."""
         moved = {name: new + name[len(old) :] for name in self.folders if name == old or name.startswith(old + "/")}
-        if not moved or new in self.folders or not self.folders.keys().isdisjoint(moved.values()):
+        if (
+            not moved
+            or new in self.folders
+            or new.startswith(old + "/")
+            or not self.folders.keys().isdisjoint(moved.values())
+        ):
             return
         self.write(False, mailboxes.rename, self.box.account.id, old, new)
         self.folders = {moved.get(name, name): folder for name, folder in self.folders.items()}

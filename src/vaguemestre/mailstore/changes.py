@@ -24,6 +24,7 @@ from vaguemestre import ids
 from vaguemestre.mailstore import queries, readings
 from vaguemestre.mailstore.model import Flag, Mailbox, UnknownMailboxError
 from vaguemestre.storage.bulk import ColumnSelect, Statement
+from vaguemestre.storage.database import Database
 
 _SEEN = int(Flag.SEEN)
 
@@ -134,6 +135,7 @@ _GONE = Statement("SELECT uid FROM expunged WHERE mailbox_id = {value} AND modse
 _MODSEQS = Statement("SELECT id, modseq FROM mailboxes WHERE id {among}")
 _FORGOTTEN = Statement("SELECT forgotten FROM mailboxes WHERE id = {value}")
 
+_TRIMMED = 10_000  # UIDs forgotten in one transaction: what waits for it should not wait long
 _OLDEST = Statement(
     "SELECT mailbox_id, MAX(modseq) FROM"
     " (SELECT mailbox_id, modseq FROM expunged WHERE at < {value} ORDER BY mailbox_id, modseq LIMIT {value}) AS oldest"
@@ -210,10 +212,17 @@ def modseqs(connection: sa.Connection, mailbox_ids: Sequence[int]) -> dict[int, 
     return {row[0]: row[1] for row in _MODSEQS.run(connection, list(mailbox_ids))}
 
 
-def trim(connection: sa.Connection, before: int, limit: int = 10_000) -> int:
-    """Forget UIDs that were expunged before a time in ms, some `limit` of them; returns how many, 0 when none is left."""
+def trim(database: Database, before: int) -> int:
+    """Forget UIDs that were expunged before a time in ms; returns how many. A periodic job, some at a time."""
     count = 0
-    for mailbox_id, modseq in _OLDEST.run(connection, before, limit):
+    while oldest := database.read(_OLDEST.run, before, _TRIMMED):
+        count += database.write(_forget, oldest)
+    return count
+
+
+def _forget(connection: sa.Connection, oldest: Sequence[tuple[int, int]]) -> int:
+    count = 0
+    for mailbox_id, modseq in oldest:
         count += len(_FORGET.run(connection, mailbox_id, modseq))
         _REMEMBER.run(connection, modseq, mailbox_id, modseq)
     return count

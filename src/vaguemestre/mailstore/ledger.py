@@ -1,6 +1,6 @@
 """The ledger: the numbers of one account and its mailboxes while a verb changes them. Private to the mailstore.
 
-What it keeps true: the rows are held from the reading to the end of the transaction, so that no UID and no modseq is
+What it keeps true: the account is held from the reading to the end of the transaction, so that no UID and no modseq is
 given twice; what was counted is written once, by `close`, and told to those who follow the mailboxes.
 
 `messages.append`, which serves many accounts at once, counts for itself.
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from vaguemestre import ids
-from vaguemestre.mailstore import readings
+from vaguemestre.mailstore import queries, readings
 from vaguemestre.mailstore.changes import MailboxChange, Placed, Reading
 from vaguemestre.mailstore.keywords import Vocabulary
 from vaguemestre.mailstore.model import Flag, UnknownMailboxError
@@ -25,8 +25,7 @@ _OPEN = Statement(
     "SELECT mailboxes.id, mailboxes.uid_validity, mailboxes.uid_next, mailboxes.modseq, mailboxes.total, mailboxes.keywords,"
     " accounts.id, accounts.modseq, accounts.own_reading"
     " FROM mailboxes JOIN accounts ON mailboxes.account_id = accounts.id"
-    " WHERE mailboxes.id {among} ORDER BY accounts.id, mailboxes.id",
-    lock=True,
+    " WHERE mailboxes.id {among} ORDER BY accounts.id, mailboxes.id"
 )
 _CLOSE_ACCOUNT = Statement(
     "UPDATE accounts SET modseq = {value}, messages = messages - {value}, used = used - {value} WHERE id = {value}"
@@ -122,6 +121,7 @@ class Ledger:
 
 def open_ledger(connection: sa.Connection, *mailbox_ids: int) -> Ledger:
     """The ledger of the account that has these mailboxes, all of them. Raises UnknownMailboxError."""
+    queries.hold(connection, mailbox_ids)
     rows = _OPEN.run(connection, list(mailbox_ids))
     lines = {
         mailbox_id: Line(mailbox_id, validity, uid_next, modseq, total, Vocabulary(connection, mailbox_id, keywords))

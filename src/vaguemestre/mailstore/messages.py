@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from vaguemestre import ids
 from vaguemestre.documents.headers import Summary
-from vaguemestre.mailstore import indexing, threads
+from vaguemestre.mailstore import indexing, queries, threads
 from vaguemestre.mailstore.changes import MailboxChange, Placed
 from vaguemestre.mailstore.keywords import Vocabulary, joined
 from vaguemestre.mailstore.model import (
@@ -43,8 +43,7 @@ _TARGETS = BulkSelect(
     "SELECT mailboxes.id, mailboxes.uid_next, mailboxes.modseq, mailboxes.total, mailboxes.keywords,"
     " accounts.id, accounts.modseq, accounts.state, accounts.quota - accounts.used"
     " FROM mailboxes JOIN accounts ON mailboxes.account_id = accounts.id"
-    " WHERE mailboxes.id IN {keys} ORDER BY accounts.id, mailboxes.id",
-    lock=True,
+    " WHERE mailboxes.id IN {keys} ORDER BY accounts.id, mailboxes.id"
 )
 _MESSAGE = BulkInsert(messages, "id", "account_id", "blob_id", "thread_id", "size", "received_at", "summary")
 _PLACEMENT = BulkInsert(
@@ -183,11 +182,13 @@ def append(connection: sa.Connection, new: Sequence[NewMessage], *, within_quota
 
 
 def _places(connection: sa.Connection, new: Sequence[NewMessage]) -> dict[int, _Place]:
-    """The mailboxes that messages go to, by identifier, locked; checked to be theirs, and open."""
+    """The mailboxes that messages go to, by identifier, held; checked to be theirs, and open."""
     places: dict[int, _Place] = {}
     owners: dict[int, _Owner] = {}
+    wanted = list({message.mailbox_id for message in new})
+    queries.hold(connection, wanted)
     for mailbox_id, uid_next, before, total, keywords, account_id, modseq, state, room in _TARGETS.run(
-        connection, list({message.mailbox_id for message in new})
+        connection, wanted
     ):
         owner = owners.get(account_id)
         if owner is None:

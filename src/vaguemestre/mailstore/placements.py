@@ -39,7 +39,7 @@ _FORGET = [
     Statement(f"DELETE FROM {table} WHERE mailbox_id = {{value}}")  # noqa: S608 - names of this code
     for table in ("placements", "expunged", "readings")
 ]
-_PLACES = Statement("SELECT id, places, blob_id, size FROM messages WHERE id {among} ORDER BY id", lock=True)
+_PLACES = Statement("SELECT id, places, blob_id, size FROM messages WHERE id {among}")
 _FEWER_PLACES = Statement("UPDATE messages SET places = places - {value} WHERE id {among}")
 _MORE_PLACES = Statement("UPDATE messages SET places = places + {value} WHERE id {among}")
 _DELETE_MESSAGES = Statement("DELETE FROM messages WHERE id {among}")

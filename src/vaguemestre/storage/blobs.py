@@ -337,11 +337,19 @@ def _holders(tables: int) -> list[Statement]:
     """For each column that holds blobs, which of some blobs it holds; anew when more tables are known."""
     del tables
     return [
-        Statement(f"SELECT DISTINCT {column.name} FROM {table.name} WHERE {column.name} {{among}}")  # noqa: S608
+        Statement(
+            f"SELECT value FROM json_each({{value}}) AS wanted WHERE {_exists(table, column)}",  # noqa: S608
+            postgresql=f"SELECT value FROM unnest({{value}}::bigint[]) AS wanted (value) WHERE {_exists(table, column)}",  # noqa: S608
+        )
         for table in metadata.tables.values()
         for column in table.c
         if column.info.items() >= HOLDS.items()
     ]
+
+
+def _exists(table: sa.Table, column: "sa.Column[int]") -> str:
+    """One row is enough: hundreds of recipients may share a content."""
+    return f"EXISTS (SELECT 1 FROM {table.name} WHERE {table.name}.{column.name} = wanted.value)"  # noqa: S608
 
 
 def _binding(blob_id: int, digest: bytes, size: int) -> bytes:

@@ -66,17 +66,15 @@ class BulkUpdate:
 class BulkSelect:
     """SELECT of the rows whose key is among some values. `text` holds `{keys}` where the values go."""
 
-    def __init__(self, text: str, *, lock: bool = False) -> None:
+    def __init__(self, text: str) -> None:
         self._before, self._after = text.split("{keys}")
-        self._lock = lock
 
     def run(self, connection: sa.Connection, keys: Sequence[Any]) -> list[Any]:
-        """The rows, in the statement's order for each 30,000 keys. With `lock`, held until the transaction ends."""
-        lock = " FOR UPDATE" if self._lock and connection.dialect.name == "postgresql" else ""
+        """The rows, in the statement's order for each 30,000 keys."""
         rows: list[Any] = []
         for start in range(0, len(keys), _MOST_VALUES):
             part = keys[start : start + _MOST_VALUES]
-            text = f"{self._before}({', '.join([_mark(connection)] * len(part))}){self._after}{lock}"
+            text = f"{self._before}({', '.join([_mark(connection)] * len(part))}){self._after}"
             rows += _execute(connection, text, part).fetchall()
         return rows
 
