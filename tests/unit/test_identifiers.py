@@ -20,6 +20,14 @@ def test_identifiers_grow_and_never_repeat_whatever_the_thread() -> None:
     assert len({identifier for each in series for identifier in each}) == 8000
 
 
+def test_many_identifiers_at_once_are_as_if_made_one_by_one() -> None:
+    first, many, last = ids.next_id(), ids.next_ids(5), ids.next_id()
+    assert len(many) == 5
+    assert all(one < other for one, other in pairwise([first, *many, last]))
+    assert abs(ids.made_at(many[-1]) - time.time()) < 1
+    assert ids.next_ids(0) == []
+
+
 def test_identifiers_fit_a_signed_64_bit_column() -> None:
     assert all(0 < ids.next_id() < 2**63 for _ in range(100))
 

@@ -124,12 +124,12 @@ _LOADED = ColumnSelect("placements", "uid", "modseq", "flags", *_CONTENT_COLUMNS
 # Rows changed since a modseq, by the index that has only changed rows; and those that came since and did not change.
 _CHANGED = Statement(
     f"SELECT {queries.PLACED_COLUMNS} FROM placements"  # noqa: S608 - names of this code
-    " WHERE mailbox_id = {value} AND modseq > {value} AND born IS NOT NULL"
+    " WHERE mailbox_id = {value} AND modseq > {value} AND born > 0"
 )
 _COME = Statement(
     f"SELECT {queries.PLACED_COLUMNS} FROM placements WHERE mailbox_id = {{value}} AND uid > COALESCE(("  # noqa: S608
-    "SELECT uid FROM placements WHERE mailbox_id = {value} AND COALESCE(born, modseq) <= {value} ORDER BY uid DESC LIMIT 1"
-    "), 0) AND born IS NULL"
+    f"SELECT uid FROM placements WHERE mailbox_id = {{value}} AND {queries.BORN} <= {{value}} ORDER BY uid DESC LIMIT 1"
+    "), 0) AND born = 0"
 )
 _GONE = Statement("SELECT uid FROM expunged WHERE mailbox_id = {value} AND modseq > {value}")
 _MODSEQS = Statement("SELECT id, modseq FROM mailboxes WHERE id {among}")

@@ -21,12 +21,13 @@ from vaguemestre.storage.bulk import Statement
 
 _SEEN = int(Flag.SEEN)
 _SET = Statement(
-    "UPDATE placements SET flags = {value}, keywords = {value}, born = COALESCE(born, modseq), modseq = {value}"
+    f"UPDATE placements SET flags = {{value}}, keywords = {{value}}, born = {queries.BORN}, modseq = {{value}}"  # noqa: S608
     " WHERE mailbox_id = {value} AND uid {among}"
 )
 
 _TOUCH = Statement(
-    "UPDATE placements SET born = COALESCE(born, modseq), modseq = {value} WHERE mailbox_id = {value} AND uid {among}"
+    f"UPDATE placements SET born = {queries.BORN}, modseq = {{value}}"  # noqa: S608 - names of this code
+    " WHERE mailbox_id = {value} AND uid {among}"
 )
 
 

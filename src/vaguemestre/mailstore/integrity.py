@@ -62,7 +62,7 @@ _RELATIONS = {
         SELECT message_id, uid FROM placements JOIN messages ON id = message_id
         WHERE placements.blob_id <> messages.blob_id OR placements.size <> messages.size
         OR placements.received_at <> messages.received_at
-        OR COALESCE(placements.thread_id, message_id) <> messages.thread_id""",
+        OR COALESCE(NULLIF(placements.thread_id, 0), message_id) <> messages.thread_id""",
     "mailbox {}: gone, yet it has message {}": """
         SELECT mailbox_id, MIN(uid) FROM placements WHERE mailbox_id NOT IN (SELECT id FROM mailboxes) GROUP BY mailbox_id""",
     "mailbox {}: gone, yet it remembers message {}": """

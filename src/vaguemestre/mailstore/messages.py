@@ -155,9 +155,9 @@ def append(connection: sa.Connection, new: Sequence[NewMessage], *, within_quota
                 put.modseq,
                 put.flags,
                 put.keywords,
-                each.saved_at or None,
+                each.saved_at,
                 put.blob_id,
-                None if put.thread_id == put.message_id else put.thread_id,
+                0 if put.thread_id == put.message_id else put.thread_id,
                 put.size,
                 put.received_at,
             )

@@ -26,7 +26,10 @@ _HOLD = Statement(
     "SELECT id FROM accounts WHERE id IN (SELECT account_id FROM mailboxes WHERE id {among}) ORDER BY id", lock=True
 )
 
-THREAD_ID, SAVED_AT = "COALESCE(thread_id, message_id)", "COALESCE(saved_at, received_at)"
+# What a placement says by 0, as it says what is usual.
+BORN = "COALESCE(NULLIF(born, 0), modseq)"
+THREAD_ID = "COALESCE(NULLIF(thread_id, 0), message_id)"
+SAVED_AT = "COALESCE(NULLIF(saved_at, 0), received_at)"
 # The columns of `changes.Placed`, in order.
 PLACED_COLUMNS = f"uid, message_id, blob_id, {THREAD_ID}, modseq, flags, keywords, size, received_at, {SAVED_AT}"
 _PLACED = f"SELECT {PLACED_COLUMNS} FROM placements WHERE mailbox_id = {{value}}"  # noqa: S608 - names of this code

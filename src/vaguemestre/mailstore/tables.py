@@ -81,7 +81,7 @@ messages = sa.Table(
 
 # A message's place in a mailbox; the same message may stand in several. Without a row id it lies in order of UID.
 # The last columns repeat what never changes of the message, so that a hundred thousand rows are read without visiting as
-# many messages. Null is what is usual, and takes no room: delivery writes this row.
+# many messages. 0 says what is usual, and takes no room: delivery writes this row.
 placements = sa.Table(
     "placements",
     metadata,
@@ -92,20 +92,20 @@ placements = sa.Table(
     sa.Column("flags", sa.Integer, nullable=False),
     sa.Column("keywords", sa.Text, nullable=False),
     # The modseq with which it came, once another change has raised it; only such rows are in the index.
-    sa.Column("born", sa.BigInteger, nullable=True),
+    sa.Column("born", sa.BigInteger, nullable=False, server_default=sa.text("0")),
     # When it came into this mailbox, where that is not when the message was received.
-    sa.Column("saved_at", sa.BigInteger, nullable=True),
+    sa.Column("saved_at", sa.BigInteger, nullable=False),
     sa.Column("blob_id", sa.BigInteger, nullable=False),
     # The message's thread, where another message began it.
-    sa.Column("thread_id", sa.BigInteger, nullable=True),
+    sa.Column("thread_id", sa.BigInteger, nullable=False),
     sa.Column("size", sa.BigInteger, nullable=False),
     sa.Column("received_at", sa.BigInteger, nullable=False),
     sa.Index(
         "ix_placements_changed",
         "mailbox_id",
         "modseq",
-        sqlite_where=sa.text("born IS NOT NULL"),
-        postgresql_where=sa.text("born IS NOT NULL"),
+        sqlite_where=sa.text("born > 0"),
+        postgresql_where=sa.text("born > 0"),
     ),
     sqlite_with_rowid=False,
 )

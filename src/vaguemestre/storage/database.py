@@ -53,6 +53,12 @@ _BATCH = 256  # more would not share the commit better, and would make the first
 _BUSY_SECONDS = 10
 _PAGE_OCTETS = 4096  # what SQLCipher takes by itself
 
+# Values of these types are bound as they are. Unless told so, the driver asks each how it wants to be adapted, which
+# costs more than binding it, and delivery binds a dozen a message.
+sqlcipher.register_adapter(type(None), lambda none: none)
+sqlcipher.register_adapter(bytes, bytes)
+sqlcipher.register_adapter(bool, int)
+
 _SQLITE_OF_ONE_STATEMENT = {1, 18, 19, 20, 25}  # ERROR, TOOBIG, CONSTRAINT, MISMATCH, RANGE: the transaction goes on
 _FACTS = "vaguemestre.facts"  # where a connection holds what its transaction announced
 _log = log.get("storage.database")

@@ -27,9 +27,9 @@ WHERE id IN (SELECT message_id FROM placements GROUP BY message_id HAVING COUNT(
 """
 _PLACEMENTS = """
 INSERT INTO placements (mailbox_id, uid, message_id, modseq, flags, keywords,
-    blob_id, thread_id, size, received_at)
+    saved_at, blob_id, thread_id, size, received_at)
 SELECT mailbox_id, uid, message_id, modseq, flags, keywords,
-    blob_id, thread_id, size, received_at
+    0, blob_id, thread_id, size, received_at
 FROM placements_0001 JOIN messages ON messages.id = placements_0001.message_id ORDER BY mailbox_id, uid
 """
 
@@ -87,10 +87,10 @@ def _placements() -> None:
         sa.Column("modseq", sa.BigInteger(), nullable=False),
         sa.Column("flags", sa.Integer(), nullable=False),
         sa.Column("keywords", sa.Text(), nullable=False),
-        sa.Column("born", sa.BigInteger(), nullable=True),
-        sa.Column("saved_at", sa.BigInteger(), nullable=True),
+        sa.Column("born", sa.BigInteger(), nullable=False, server_default=sa.text("0")),
+        sa.Column("saved_at", sa.BigInteger(), nullable=False),
         sa.Column("blob_id", sa.BigInteger(), nullable=False),
-        sa.Column("thread_id", sa.BigInteger(), nullable=True),
+        sa.Column("thread_id", sa.BigInteger(), nullable=False),
         sa.Column("size", sa.BigInteger(), nullable=False),
         sa.Column("received_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("mailbox_id", "uid", name=op.f("pk_placements")),
@@ -102,6 +102,6 @@ def _placements() -> None:
         "ix_placements_changed",
         "placements",
         ["mailbox_id", "modseq"],
-        sqlite_where=sa.text("born IS NOT NULL"),
-        postgresql_where=sa.text("born IS NOT NULL"),
+        sqlite_where=sa.text("born > 0"),
+        postgresql_where=sa.text("born > 0"),
     )
