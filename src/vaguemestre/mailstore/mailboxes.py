@@ -6,7 +6,8 @@ takes one mailbox for another of the same name.
 
 Rules: names are whole paths, levels parted by "/". A mailbox made brings the superiors that it lacks; one deleted leaves
 its inferiors; one renamed takes them along. Special-use mailboxes cannot be deleted; but for INBOX they can be renamed,
-and keep their use. Renaming INBOX moves its messages to a new mailbox and leaves it, and its inferiors, where they are.
+and keep their use. A subscription goes along with the mailbox that is renamed, and outlives the one that is deleted, by
+name. Renaming INBOX moves its messages to a new mailbox and leaves it, and its inferiors, where they are.
 
 Standards: RFC 9051 §5.1, §6.3.4–6.3.9, RFC 6154 (special use); names are what a French reader expects, INBOX is the
 protocol's.
@@ -62,6 +63,10 @@ _REMEMBER_ABSENT = Statement("INSERT INTO absent_subscriptions (account_id, name
 _FORGET_ABSENT = Statement(
     "DELETE FROM absent_subscriptions WHERE account_id = {value} AND name = {value} RETURNING name"
 )
+_PRESENT_AGAIN = Statement(
+    "DELETE FROM absent_subscriptions WHERE account_id = {value}"
+    " AND name IN (SELECT name FROM mailboxes WHERE account_id = {value}) RETURNING name"
+)
 _RENAME = Statement("UPDATE mailboxes SET name = {value} WHERE id = {value}")
 
 
@@ -114,9 +119,7 @@ def create(connection: sa.Connection, account_id: int, name: str) -> Mailbox:
     if name in names:
         raise MailboxExistsError(name)
     _make(connection, account_id, validity, names, name, itself=True)
-    if _FORGET_ABSENT.run(connection, account_id, name):
-        _subscribe(connection, account_id, name, subscribed=True)
-    announce(connection, MailboxesChange(account_id))
+    _named_anew(connection, account_id)
     return named(connection, account_id, name)
 
 
@@ -131,7 +134,7 @@ def rename(connection: sa.Connection, account_id: int, name: str, new_name: str)
         raise MailboxExistsError(new)
     if old == INBOX:
         _make(connection, account_id, validity, names, new, itself=True)
-        announce(connection, MailboxesChange(account_id))
+        _named_anew(connection, account_id)
         placements.move_all(connection, names[INBOX], named(connection, account_id, new).id)
         return
     moved = {each: new + each[len(old) :] for each in names if each == old or each.startswith(old + SEPARATOR)}
@@ -145,7 +148,7 @@ def rename(connection: sa.Connection, account_id: int, name: str, new_name: str)
     _make(connection, account_id, validity, names, new, itself=False)
     for before, after in moved.items():
         _RENAME.run(connection, after, names[before])
-    announce(connection, MailboxesChange(account_id))
+    _named_anew(connection, account_id)
 
 
 def delete(connection: sa.Connection, account_id: int, name: str) -> list[str]:
@@ -244,6 +247,14 @@ def _row(account_id: int, name: str, validity: int, modseq: int, role: str | Non
 def absent(connection: sa.Connection, account_id: int) -> list[str]:
     """Names that are subscribed to and that no mailbox has any more."""
     return [row[0] for row in _ABSENT.run(connection, account_id)]
+
+
+def _named_anew(connection: sa.Connection, account_id: int) -> None:
+    """Mailboxes have names they had not: what is subscribed to by name is subscribed to again."""
+    for row in _PRESENT_AGAIN.run(connection, account_id, account_id):
+        again = mailboxes.c.account_id == account_id, mailboxes.c.name == row[0]
+        connection.execute(sa.update(mailboxes).where(*again).values(subscribed=True))
+    announce(connection, MailboxesChange(account_id))
 
 
 def _subscribe(connection: sa.Connection, account_id: int, name: str, *, subscribed: bool) -> None:
