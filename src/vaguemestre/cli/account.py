@@ -1,5 +1,6 @@
 """`vaguemestre account`: the accounts (BAL) of an operator."""
 
+from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
@@ -28,6 +29,13 @@ app.add_typer(client_certificates.app, name="certificate")
 
 AddressArgument = Annotated[str, typer.Argument(metavar="ADDRESS")]
 Quota = Annotated[int, typer.Option("--quota-mb", min=1, help="Room for mail, in megabytes (10^6 octets).")]
+
+
+class Switch(StrEnum):
+    """On or off."""
+
+    ON = "on"
+    OFF = "off"
 
 
 @app.command()
@@ -82,6 +90,20 @@ def alias(
     show(as_json, _facts(changed), [f"{written} → {changed.address}"])
 
 
+@app.command("keep-sent")
+def keep_sent(
+    config: ConfigFile,
+    address: AddressArgument,
+    keep: Annotated[Switch, typer.Argument(metavar="on|off")],
+    as_json: AsJson = False,
+) -> None:
+    """File what programs send in Sent; off, as at first, for programs that file their own copy, as most do."""
+    with refusals(as_json), composition.open_stores(load(config)) as stores:
+        changed = stores.database.write(accounts.change_keeps_sent, address, keep is Switch.ON)
+    words = "copie classée dans Sent / copy filed in Sent" if changed.keeps_sent else "sans copie / no copy"
+    show(as_json, _facts(changed), [f"{changed.address} : {words}"])
+
+
 @app.command()
 def suspend(config: ConfigFile, address: AddressArgument, as_json: AsJson = False) -> None:
     """Keep anybody from entering or sending; mail still comes in."""
@@ -132,5 +154,6 @@ def _facts(account: Account) -> dict[str, Any]:
         "messages": account.messages,
         "used": account.used,
         "quota": account.quota,
+        "keeps_sent": account.keeps_sent,
         "created_at": iso(account.created_at),
     }

@@ -134,6 +134,17 @@ def change_own_reading(connection: sa.Connection, address: str, own: bool) -> Ac
     return get(connection, address)
 
 
+def change_keeps_sent(connection: sa.Connection, address: str, keep: bool) -> Account:
+    """Say whether what programs submit is filed in Sent. Raises UnknownAccountError."""
+    account = get(connection, address)
+    if account.keeps_sent is keep:
+        return account
+    connection.execute(sa.update(accounts).where(accounts.c.id == account.id).values(keeps_sent=keep))
+    facts = {"change": "keeps_sent", "keep": keep}
+    journal.append(connection, [Entry(Event.ACCOUNT_CHANGE, ids.to_text(account.id), facts)])
+    return get(connection, address)
+
+
 def add_address(connection: sa.Connection, address: str, alias: str) -> Account:
     """Give an account another address. Raises UnknownAccountError, AddressTakenError."""
     account, alias = get(connection, address), alias.lower()
@@ -165,4 +176,5 @@ def _account(row: Any) -> Account:
         row.messages,
         row.created_at,
         row.own_reading,
+        row.keeps_sent,
     )

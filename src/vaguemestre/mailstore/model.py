@@ -71,6 +71,7 @@ class Account:
     messages: int
     created_at: int
     own_reading: bool = False  # each person who reads here has read or not by themselves
+    keeps_sent: bool = False  # what is submitted is filed in Sent; else the programs that send do it
 
 
 class Destination(msgspec.Struct, frozen=True):

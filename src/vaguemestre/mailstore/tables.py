@@ -31,6 +31,8 @@ accounts = sa.Table(
     sa.Column("own_reading", sa.Boolean, nullable=False, server_default=sa.false()),
     # The greatest UIDVALIDITY given to a mailbox of the account: none is ever given twice.
     sa.Column("uid_validity", sa.BigInteger, nullable=False, server_default=sa.text("0")),
+    # Whether what is submitted is filed in Sent; most programs file their own copy.
+    sa.Column("keeps_sent", sa.Boolean, nullable=False, server_default=sa.false()),
 )
 
 # Every address of an account, its own included; lower case.

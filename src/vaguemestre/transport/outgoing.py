@@ -1,8 +1,8 @@
 """Outgoing: a message as its author's program hands it over, completed and sealed as it streams in.
 
-What it keeps true: nothing leaves under a name its author may not use, whatever the header says; blind copies stay blind;
-content stands in clear nowhere. Of a shared account, the copy that is kept says which person wrote (colleagues see it, the
-recipients do not).
+What it keeps true: nothing leaves under a name its author may not use, whatever the header says, and no header that
+readers would read differently; blind copies stay blind; content stands in clear nowhere. Of a shared account, the copy that
+is kept says which person wrote (colleagues see it, the recipients do not).
 
 Flow: servers/submission, or `submission.submit` → `write` as content comes → `finish` → `submission.accept`.
 Standards: RFC 6409 §6.1, §8; RFC 5321 §4.4 (trace).
@@ -29,6 +29,36 @@ class SenderRefusedError(VaguemestreError):
 
 class HeaderError(VaguemestreError):
     """The message's header cannot be sent as it is."""
+
+
+class HeaderSizeError(HeaderError):
+    """The header is larger than one may be."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Not sent. The message's header is too large: name fewer recipients in it.",
+            "Message non envoyé. Son en-tête est trop grand : nommez-y moins de destinataires.",
+        )
+
+
+class MalformedHeaderError(HeaderError):
+    """Something stands in the header that is no field."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Not sent. A line of the message's header is no header field: the program that wrote it must be corrected.",
+            "Message non envoyé. Une ligne de son en-tête n'est pas un champ : le logiciel qui l'a écrit est à corriger.",
+        )
+
+
+class NoAuthorError(HeaderError):
+    """A field that says who wrote names no address."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Not sent. The sender named in the message has no address: choose your own address as the sender.",
+            "Message non envoyé. L'expéditeur indiqué n'a pas d'adresse : choisissez votre adresse d'expéditeur.",
+        )
 
 
 class TooLargeError(VaguemestreError):
@@ -58,10 +88,10 @@ class Author:
 
 
 class Written(msgspec.Struct, frozen=True):
-    """A message wholly taken; `copy` is what is filed in Sent: the same content, or one that says who wrote."""
+    """A message wholly taken; `copy` is what is filed in Sent, or None: the same content, or one that says who wrote."""
 
     sealed: Sealed
-    copy: Sealed
+    copy: Sealed | None
     summary: Summary
     eight_bit: bool
 
@@ -69,12 +99,15 @@ class Written(msgspec.Struct, frozen=True):
 class Outgoing:
     """One message being handed over. `write` may touch the disk once `spooled`; then it belongs in a thread."""
 
-    def __init__(self, store: BlobStore, author: Author, hostname: str, size_limit: int) -> None:
+    def __init__(
+        self, store: BlobStore, author: Author, hostname: str, size_limit: int, *, keep_copy: bool = True
+    ) -> None:
         self._author = author
         self._limit = size_limit
         self._hostname = hostname
         self._writer = store.writer()
-        self._copy = store.writer() if author.shared else None
+        self._keep_copy = keep_copy
+        self._copy = store.writer() if keep_copy and author.shared else None
         self._head = bytearray()
         self._summary: Summary | None = None
         self._eight_bit = False
@@ -95,10 +128,7 @@ class Outgoing:
         if end < len(self._head):
             self._end_head(end)
         elif len(self._head) > _HEAD_LIMIT:
-            raise HeaderError(
-                "Not sent. The message's header is too large: name fewer recipients in it.",
-                "Message non envoyé. Son en-tête est trop grand : nommez-y moins de destinataires.",
-            )
+            raise HeaderSizeError
 
     def finish(self) -> Written:
         """Seal the end. Raises as `write` does; then nothing is kept."""
@@ -107,7 +137,7 @@ class Outgoing:
                 self._end_head(len(self._head))
             assert self._summary is not None  # noqa: S101 - just made
             sealed = self._writer.finish()
-            copy = self._copy.finish() if self._copy is not None else sealed
+            copy = self._copy.finish() if self._copy is not None else sealed if self._keep_copy else None
         except BaseException:
             self.abandon()
             raise
@@ -131,12 +161,18 @@ class Outgoing:
         self._writer.write(trace, digested=False)
         if self._copy is not None:
             said = f"{self._author.person} <{self._author.person_id}>"
-            self._copy.write(trace + fields.text_field("X-Sent-By", said), digested=False)
+            self._copy.write(trace + fields.text_field(submitted.SENT_BY, said), digested=False)
         self._keep(head)
         self._keep(rest)
 
     def _check(self, head: bytes) -> None:
+        if len(head) > _HEAD_LIMIT:
+            raise HeaderSizeError
+        if submitted.malformed(head):
+            raise MalformedHeaderError
         for address in submitted.authors(head):
+            if not address:
+                raise NoAuthorError
             if address not in self._author.addresses:
                 raise may_not_send_as(address)
 

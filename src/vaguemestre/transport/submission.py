@@ -19,6 +19,7 @@ from vaguemestre.evidence import journal
 from vaguemestre.evidence.entries import Entry, Event
 from vaguemestre.mailstore import accounts, mailboxes, messages
 from vaguemestre.mailstore.model import (
+    Account,
     AccountClosedError,
     AccountState,
     Destination,
@@ -39,12 +40,21 @@ from vaguemestre.transport.routing import Router
 from vaguemestre.trust.judge import Judge
 
 
+class OutsideSpaceError(VaguemestreError):
+    """The recipient's domain is not in the trust space."""
+
+
+class SpaceUnknownFailure(VaguemestreError):
+    """Nobody can say now what is in the trust space."""
+
+
 class RecipientRefusedError(VaguemestreError):
-    """A recipient cannot be written to; `address` says which. Nothing was sent to anybody."""
+    """A recipient cannot be written to; `address` says which and `why` the reason. Nothing was sent to anybody."""
 
     def __init__(self, address: str, why: VaguemestreError) -> None:
         super().__init__(f"Not sent. {address}: {why.en}", f"Message non envoyé. {address} : {why.fr}")
         self.address = address
+        self.why = why
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +105,7 @@ class Submission:
         try:
             author = self._database.read(_author, envelope.reverse_path)
             addressed = self._database.read(self._address, envelope.recipients)
-            outgoing = self.begin(author)
+            outgoing = self.begin(author, keep_copy=keep_copy)
             try:
                 for chunk in content:
                     outgoing.write(chunk)
@@ -104,9 +114,9 @@ class Submission:
                 raise
             written = outgoing.finish()
         except VaguemestreError as error:
-            self.record_refusal(envelope, error)
+            self._database.write(journal.append, [refusal_entry(envelope, error)])
             raise
-        return self._database.write(self._accept, author, addressed, envelope, written, keep_copy)
+        return self._database.write(self._accept, author, addressed, envelope, written)
 
     async def destination(self, recipient: Recipient) -> Destination | None:
         """The destination of a local recipient, None for a remote one that may be written to.
@@ -117,15 +127,20 @@ class Submission:
             return self._destination(None, recipient)
         return await self._database.read_async(self._destination, recipient)
 
-    def begin(self, author: Author) -> Outgoing:
-        """Start taking content."""
-        return Outgoing(self._blobs, author, self._hostname, self._size_limit)
+    async def account(self, address: str) -> Account:
+        """The account that an address is of, as it stands now. Raises SenderRefusedError, StorageFailure."""
+        return await self._database.read_async(_active, address)
 
-    async def accept(
-        self, author: Author, addressed: Addressed, envelope: Envelope, written: Written, *, keep_copy: bool
-    ) -> Submitted:
-        """Send what was taken; durable once it returns. Raises StorageFailure, or a fact of an account changed meanwhile."""
-        return await self._database.write_async(self._accept, author, addressed, envelope, written, keep_copy)
+    def begin(self, author: Author, *, keep_copy: bool) -> Outgoing:
+        """Start taking content; a copy is filed in the author's Sent mailbox or not."""
+        return Outgoing(self._blobs, author, self._hostname, self._size_limit, keep_copy=keep_copy)
+
+    async def accept(self, author: Author, addressed: Addressed, envelope: Envelope, written: Written) -> Submitted:
+        """Send what was taken; durable once it returns.
+
+        Raises SenderRefusedError, AccountClosedError where an account has changed meanwhile, StorageFailure.
+        """
+        return await self._database.write_async(self._accept, author, addressed, envelope, written)
 
     def _address(self, connection: sa.Connection, recipients: Sequence[Recipient]) -> Addressed:
         local, remote = [], []
@@ -142,7 +157,8 @@ class Submission:
         if connection is None or not self._router.is_local(domain):
             listed = self._judge.domain_listed(domain)
             if not listed.allowed:
-                raise RecipientRefusedError(recipient.address, VaguemestreError(listed.en, listed.fr))
+                kind = SpaceUnknownFailure if listed.temporary else OutsideSpaceError
+                raise RecipientRefusedError(recipient.address, kind(listed.en, listed.fr))
             return None
         destination = accounts.destination(connection, recipient.address)
         if destination is None:
@@ -158,9 +174,9 @@ class Submission:
         checked: Addressed,
         envelope: Envelope,
         written: Written,
-        keep_copy: bool,
     ) -> Submitted:
-        sealed, noted, owner = written.sealed, written.summary, author.account
+        _active(connection, author.account.address)  # suspended while the content came, perhaps
+        sealed, copy, noted, owner = written.sealed, written.copy, written.summary, author.account
         now, subject = clock.now_ms(), ids.to_text(sealed.id)
         way = Envelope(
             envelope.reverse_path,
@@ -170,13 +186,12 @@ class Submission:
             envelope.utf8,
             written.eight_bit,
         )
-        copy = written.copy if keep_copy else sealed
-        self._blobs.insert(connection, [sealed] if copy is sealed else [sealed, copy])
+        self._blobs.insert(connection, [sealed] if copy is None or copy is sealed else [sealed, copy])
         new = [
             NewMessage(to.account_id, to.inbox_id, sealed.id, sealed.size, now, noted)
             for to in {destination.account_id: destination for _, destination in checked.local}.values()
         ]
-        if keep_copy:
+        if copy is not None:
             sent = mailboxes.with_role(connection, owner.id, Role.SENT)
             new.append(NewMessage(owner.id, sent.id, copy.id, copy.size, now, noted, Flag.SEEN))
         if new:
@@ -199,30 +214,38 @@ class Submission:
         self._notifier.delivered(connection, sealed.id, way, asked, now)
         return Submitted(subject, delivered, queued)
 
-    def record_refusal(self, envelope: Envelope, error: VaguemestreError) -> None:
-        """Journal that nothing was sent, and by which rule."""
-        addresses: Sequence[str] = [recipient.address for recipient in envelope.recipients]
-        entry = Entry(
-            Event.SUBMISSION_REFUSAL,
-            "",
-            {"rule": type(error).__name__},
-            {"from": envelope.reverse_path, "to": addresses},
-        )
-        self._database.write(journal.append, [entry])
+
+def refusal_entry(
+    envelope: Envelope, error: VaguemestreError, facts: dict[str, str] | None = None, person: str = ""
+) -> Entry:
+    """For the journal: that nothing was sent, and by which rule; `facts` besides, and who asked, by their identifier."""
+    rule = type(error.why if isinstance(error, RecipientRefusedError) else error).__name__
+    personal: dict[str, object] = {
+        "from": envelope.reverse_path,
+        "to": [recipient.address for recipient in envelope.recipients],
+    }
+    if person:
+        personal["person"] = person
+    return Entry(Event.SUBMISSION_REFUSAL, "", {"rule": rule, **(facts or {})}, personal)
 
 
 def _author(connection: sa.Connection, reverse_path: str) -> Author:
     """The account of an address, for who runs the operator. Raises SenderRefusedError."""
+    account = _active(connection, reverse_path)
+    return Author(account, accounts.addresses_of(connection, account.id))
+
+
+def _active(connection: sa.Connection, address: str) -> Account:
     try:
-        account = accounts.get(connection, reverse_path)
+        account = accounts.get(connection, address)
     except UnknownAccountError as error:
         raise SenderRefusedError(
-            f"{reverse_path} is no address of this operator, so nobody can write as it here.",
-            f"{reverse_path} n'est pas une adresse de cet opérateur : personne ne peut écrire en son nom ici.",
+            f"{address} is no address of this operator, so nobody can write as it here.",
+            f"{address} n'est pas une adresse de cet opérateur : personne ne peut écrire en son nom ici.",
         ) from error
     if account.state is not AccountState.ACTIVE:
         raise SenderRefusedError(
             "This account is suspended or closed. Ask your operator's administrator.",
             "Ce compte est suspendu ou fermé. Adressez-vous à l'administrateur de votre opérateur.",
         )
-    return Author(account, accounts.addresses_of(connection, account.id))
+    return account
