@@ -21,7 +21,9 @@ SENT_BY = "X-Sent-By"
 _REMOVED = (b"bcc", b"resent-bcc", b"return-path", SENT_BY.lower().encode())
 _AUTHORS = frozenset({b"from", b"sender", b"resent-from", b"resent-sender"})
 _EXPECTED = frozenset({b"from", b"date", b"message-id"})
-_FIELD = re.compile(rb"[!-9;-~]++[ \t]*+:")  # a name with spaces before its colon is obsolete, and a name (RFC 5322 §4.5)
+_FIELD = re.compile(
+    rb"[!-9;-~]++[ \t]*+:"
+)  # a name with spaces before its colon is obsolete, and a name (RFC 5322 §4.5)
 
 
 def malformed(head: bytes) -> bool:
