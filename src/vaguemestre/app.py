@@ -10,9 +10,10 @@ import contextlib
 import gc
 import os
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -21,6 +22,7 @@ from OpenSSL import SSL
 
 from vaguemestre import clock, jobs, log
 from vaguemestre.config import Autoconfiguration, Config, Identity, Imap, Tls, Trust, address
+from vaguemestre.config import Submission as Sending
 from vaguemestre.documents.autoconfiguration import Service, Settings
 from vaguemestre.errors import ConfigurationError, VaguemestreError
 from vaguemestre.evidence import journal
@@ -38,6 +40,7 @@ from vaguemestre.servers.limits import Admittance, ServerLimits, SharedAdmittanc
 from vaguemestre.servers.listener import Listener
 from vaguemestre.servers.sign_in import SignIn
 from vaguemestre.servers.smtp import Operator, Session
+from vaguemestre.servers.stream import Stream
 from vaguemestre.servers.workers import Front, RemoteDesk
 from vaguemestre.storage import database, keys, schema
 from vaguemestre.storage.blobs import BlobStore
@@ -202,8 +205,8 @@ def retry_policy(config: Config) -> RetryPolicy:
     return RetryPolicy(config.queue.warn_after, config.queue.give_up_after, config.queue.pause_scale)
 
 
-def submission(config: Config, stores: Stores, trusted: TrustedSet) -> Submission:
-    """What accepts messages from this operator's accounts."""
+def submission(config: Config, stores: Stores, trusted: TrustedSet, message_size: int = 0) -> Submission:
+    """What accepts messages from this operator's accounts, of the size that peers may send unless one is given."""
     return Submission(
         stores.database,
         stores.blobs,
@@ -212,7 +215,7 @@ def submission(config: Config, stores: Stores, trusted: TrustedSet) -> Submissio
         notifier(config, stores),
         config.hostname,
         retry_policy(config),
-        config.smtp.message_size,
+        message_size or config.smtp.message_size,
     )
 
 
@@ -447,7 +450,7 @@ async def _operator(config: Config, entrance: Entrance) -> AsyncIterator[dict[st
         )
         delivering = asyncio.create_task(delivery.run())
         try:
-            async with _mail_programs(config, stores, trusted, judging) as ports:
+            async with _mail_programs(config, stores, trusted, judging, delivery.wake) as ports:
                 yield ports
         finally:
             await _cancel(working)
@@ -461,10 +464,10 @@ async def _operator(config: Config, entrance: Entrance) -> AsyncIterator[dict[st
 
 @contextlib.asynccontextmanager
 async def _mail_programs(
-    config: Config, stores: Stores, trusted: TrustedSet, judging: Judge
+    config: Config, stores: Stores, trusted: TrustedSet, judging: Judge, queued: Callable[[], None]
 ) -> AsyncIterator[dict[str, int]]:
-    """Serve the programs of professionals, which read and send; gives the ports."""
-    if config.imap is None:
+    """Serve the programs of professionals, which read and send; gives the ports. `queued` is called when mail is."""
+    if config.imap is None and config.submission is None:
         yield {}
         return
     _, identity = _needed(config)
@@ -473,7 +476,13 @@ async def _mail_programs(
     async with contextlib.AsyncExitStack() as stack:
         door = sign_in(config, stores, judging)
         stack.push_async_callback(door.close)
-        ports |= await stack.enter_async_context(_imap(config, config.imap, stores, door, context))
+        if config.imap is not None:
+            ports |= await stack.enter_async_context(_imap(config, config.imap, stores, door, context))
+        if config.submission is not None:
+            accepting = submission(config, stores, trusted, config.submission.message_size)
+            ports |= await stack.enter_async_context(
+                _submission(config, config.submission, door, context, accepting, Recorder(stores.database), queued)
+            )
         yield ports
 
 
@@ -492,23 +501,55 @@ async def _imap(
     )
     views = Views(stores.database)
     service = MailAccess(config.hostname, context, door, stores.database, stores.blobs, views, limits, HANDLERS)
-    listening = {
-        name: (socket_at(place), tls_first)
-        for name, place, tls_first in (("imap", imap.listen, False), ("imaps", imap.listen_tls, True))
-        if place
-    }
-    listeners = [
-        Listener(found, limits, lambda floor, tls_first=tls_first: Reading(service, floor, tls_first=tls_first))  # type: ignore[misc]
-        for found, tls_first in listening.values()
-    ]
     polling = asyncio.create_task(jobs.run([Job("look for what other processes wrote", _POLL_S, views.poll)]))
+    try:
+        async with _listening(("imap", "imaps"), imap, limits, partial(Reading, service)) as ports:
+            yield ports
+    finally:
+        await _cancel(polling)
+
+
+@contextlib.asynccontextmanager
+async def _submission(
+    config: Config,
+    sending: Sending,
+    door: SignIn,
+    context: SSL.Context,
+    accepting: Submission,
+    recorder: Recorder,
+    queued: Callable[[], None],
+) -> AsyncIterator[dict[str, int]]:
+    from vaguemestre.servers.submission import MailSending, SubmissionSession  # noqa: PLC0415 - not in front processes
+
+    limits = ServerLimits(
+        connections=sending.connections,
+        connections_per_address=sending.connections_per_address,
+        message_size=sending.message_size,
+        recipients=sending.recipients,
+    )
+    service = MailSending(config.hostname, context, door, accepting, recorder, limits, queued)
+    session = partial(SubmissionSession, service)
+    async with _listening(("submission", "submissions"), sending, limits, session) as ports:
+        yield ports
+
+
+@contextlib.asynccontextmanager
+async def _listening(
+    names: tuple[str, str], where: Imap | Sending, limits: ServerLimits, session: Callable[..., Stream]
+) -> AsyncIterator[dict[str, int]]:
+    """Take connections where they begin in clear, and where with TLS; gives the ports by these names."""
+    ports, listeners = {}, []
+    for name, place, tls_first in zip(names, (where.listen, where.listen_tls), (False, True), strict=True):
+        if place:
+            found = socket_at(place)
+            ports[name] = int(found.getsockname()[1])
+            listeners.append(Listener(found, limits, partial(session, tls_first=tls_first)))
     for listener in listeners:
         await listener.start()
     try:
-        yield {name: int(found.getsockname()[1]) for name, (found, _) in listening.items()}
+        yield ports
     finally:
         await asyncio.gather(*(listener.stop() for listener in listeners))
-        await _cancel(polling)
 
 
 async def _front(config: Config, listening: socket.socket, admittance: Admittance, line: socket.socket) -> None:

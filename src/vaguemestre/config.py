@@ -111,6 +111,17 @@ class Imap(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     connections_per_address: Count = 500
 
 
+class Submission(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Mail programs that send: as for reading. Sizes in octets."""
+
+    listen: str = "0.0.0.0:587"
+    listen_tls: str = "0.0.0.0:465"
+    message_size: Count = 50 * 1024 * 1024
+    recipients: Count = 1000
+    connections: Count = 1000
+    connections_per_address: Count = 100
+
+
 class Authority(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Serving an authority's list, revocation lists and OCSP over HTTP."""
 
@@ -154,6 +165,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     queue: Queue = Queue()
     identity: Identity = Identity()
     imap: Imap | None = None
+    submission: Submission | None = None
     authority: Authority | None = None
     autoconfiguration: Autoconfiguration | None = None
 

@@ -20,6 +20,7 @@ from OpenSSL import SSL
 from vaguemestre.errors import StorageFailure, VaguemestreError
 from vaguemestre.mailstore.model import Destination
 from vaguemestre.protocols.smtp import events
+from vaguemestre.protocols.smtp.commands import Mail, Rcpt
 from vaguemestre.protocols.smtp.replies import Reply
 from vaguemestre.protocols.smtp.server import ServerConnection
 from vaguemestre.protocols.tls import TlsError
@@ -274,6 +275,26 @@ HANDLERS: dict[type, Handler] = {
     events.Answered: Conversation._answered,
 }
 """What every server does alike; a session's table has these and its own."""
+
+
+def recipient_of(command: Rcpt, domain: str) -> Recipient:
+    """Whom RCPT names; the bare `Postmaster` is the one of this domain (RFC 5321 §4.1.1.3)."""
+    path = command.forward_path
+    return Recipient(
+        path.text if path.domain else f"postmaster@{domain}",
+        frozenset(str(each.value) for each in command.notify),
+        command.orcpt or "",
+    )
+
+
+def envelope_of(command: Mail) -> Envelope:
+    """What MAIL says, without recipients yet."""
+    return Envelope(
+        command.reverse_path.text if command.reverse_path is not None else "",
+        returned=str(command.ret.value) if command.ret else "",
+        envelope_id=command.envid or "",
+        utf8=command.smtputf8,
+    )
 
 
 def _finish(content: Content, data: bytes) -> Any:

@@ -24,7 +24,7 @@ from vaguemestre.protocols.smtp.commands import Mail
 from vaguemestre.protocols.smtp.replies import Reply
 from vaguemestre.protocols.smtp.server import Limits, ServerConnection
 from vaguemestre.protocols.tls import TlsError
-from vaguemestre.servers.conversation import HANDLERS, Conversation, Handler
+from vaguemestre.servers.conversation import HANDLERS, Conversation, Handler, envelope_of, recipient_of
 from vaguemestre.servers.limits import ServerLimits
 from vaguemestre.servers.replies import (
     OK,
@@ -101,12 +101,7 @@ class Session(Conversation):
         self._peer = Peer(
             evidence.subject, evidence.sha256, evidence.list_generated, self._tls_text, self._ip, self._helo
         )
-        self._envelope = Envelope(
-            command.reverse_path.text if command.reverse_path is not None else "",
-            returned=str(command.ret.value) if command.ret else "",
-            envelope_id=command.envid or "",
-            utf8=command.smtputf8,
-        )
+        self._envelope = envelope_of(command)
         self._announced = command.size or 0
         self._reply(OK)
 
@@ -119,12 +114,7 @@ class Session(Conversation):
         self._refuse_mail(Reply.explained(code, enhanced, decided.fr, decided.en))
 
     def _rcpt_to(self, event: events.RcptTo) -> None:
-        path = event.command.forward_path
-        recipient = Recipient(
-            path.text if path.domain else f"postmaster@{min(self._operator.local_domains)}",
-            frozenset(str(each.value) for each in event.command.notify),
-            event.command.orcpt or "",
-        )
+        recipient = recipient_of(event.command, min(self._operator.local_domains))
         if recipient.domain not in self._operator.local_domains:
             self._refuse_recipient(recipient, NotServedError(recipient.domain))
             return

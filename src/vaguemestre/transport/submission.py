@@ -125,11 +125,11 @@ class Submission:
         """
         if not self._router.is_local(recipient.domain):
             return self._destination(None, recipient)
-        return await self._database.read_async(self._destination, recipient)
+        return await self._database.read_at_once(self._destination, recipient)
 
     async def account(self, address: str) -> Account:
         """The account that an address is of, as it stands now. Raises SenderRefusedError, StorageFailure."""
-        return await self._database.read_async(_active, address)
+        return await self._database.read_at_once(_active, address)
 
     def begin(self, author: Author, *, keep_copy: bool) -> Outgoing:
         """Start taking content; a copy is filed in the author's Sent mailbox or not."""
@@ -215,9 +215,7 @@ class Submission:
         return Submitted(subject, delivered, queued)
 
 
-def refusal_entry(
-    envelope: Envelope, error: VaguemestreError, facts: dict[str, str] | None = None, person: str = ""
-) -> Entry:
+def refusal_entry(envelope: Envelope, error: Exception, facts: dict[str, str] | None = None, person: str = "") -> Entry:
     """For the journal: that nothing was sent, and by which rule; `facts` besides, and who asked, by their identifier."""
     rule = type(error.why if isinstance(error, RecipientRefusedError) else error).__name__
     personal: dict[str, object] = {
