@@ -37,10 +37,12 @@ class Answer:
 class Caller:
     """A connection to an operator. `with` closes it."""
 
-    def __init__(self, port: int, source: str = "127.0.0.1") -> None:
-        """Connect, from this address, and read the banner."""
+    def __init__(self, port: int, source: str = "127.0.0.1", *, tls_first: bool = False) -> None:
+        """Connect, from this address, shake hands at once where told so, and read the banner."""
         self._socket: socket.socket = socket.create_connection(("127.0.0.1", port), _PATIENCE_S, (source, 0))
         self._file = self._socket.makefile("rb")
+        if tls_first:
+            self.shake_hands(None)
         self.banner = self.answer()
 
     @classmethod

@@ -62,7 +62,7 @@ def authors(head: bytes) -> tuple[str, ...]:
     found = read_fields(head, _AUTHORS)
     return tuple(
         dict.fromkeys(
-            address.lower()
+            address.lower() if "@" in address else ""
             for name in sorted(found)
             for value in found[name]
             if value

@@ -139,7 +139,8 @@ class SubmissionSession(Conversation):
 
     def _not_signed_in(self, error: Exception) -> None:
         assert self._exchange is not None  # noqa: S101 - who called had one
-        self._sign_ins_left -= 1
+        if isinstance(error, SignInRefusedError | sasl.SaslError):  # what we cannot tell for now counts against nobody
+            self._sign_ins_left -= 1
         reply = sign_in_refusal(error) if self._sign_ins_left >= 0 else TOO_MANY_SIGN_INS
         why = self._exchange.refusal() if isinstance(error, SignInRefusedError) else None
         if why is None or reply is TOO_MANY_SIGN_INS:
