@@ -175,3 +175,13 @@ def test_mailboxes_are_those_of_one_account(database: Database, account: Account
     assert mine.isdisjoint(others)
     with pytest.raises(UnknownMailboxError):
         database.read(mailboxes.named, 42, "INBOX")
+
+
+def test_whether_sent_mail_is_filed_is_the_account_s_wish_and_journalled(database: Database, account: Account) -> None:
+    assert not account.keeps_sent
+    for keep in (True, True, False):
+        assert database.write(accounts.change_keeps_sent, ADDRESS, keep).keeps_sent is keep
+    changes = [each.facts for each in database.read(journal.log) if each.event == "account-change"]
+    assert changes == [{"change": "keeps_sent", "keep": True}, {"change": "keeps_sent", "keep": False}]
+    with pytest.raises(UnknownAccountError):
+        database.write(accounts.change_keeps_sent, "nobody@a.mssante.fr", True)
