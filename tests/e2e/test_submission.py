@@ -1,5 +1,6 @@
 """What people send through a server for submission: as whom, to whom, what is added and removed, and where it arrives."""
 
+import asyncio
 import random
 from collections.abc import Iterator
 from email import message_from_bytes, policy
@@ -14,11 +15,16 @@ from simulators.operators import Operator, OperatorFactory
 from simulators.patience import until
 from simulators.peer import ScriptedPeer
 from simulators.space import NORTH, SOUTH, THIRD, TrustSpace
+from vaguemestre import app as composition
+from vaguemestre import config
 from vaguemestre.identity.model import ALL_RIGHTS, Rights
 from vaguemestre.identity.permissions import ADMINISTRATOR
 from vaguemestre.identity.traces import Trace
 from vaguemestre.mailstore import accounts, sharing
 from vaguemestre.mailstore.model import AccountState, Role
+from vaguemestre.transport.envelope import Envelope, Recipient
+from vaguemestre.transport.outgoing import Author, SenderRefusedError
+from vaguemestre.transport.submission import Addressed
 
 PEOPLE = ("claire", "karim", "awa", "lucie", "hugo", "ines", "paul", "rose", "sami", "zoe", "plein", "ferme", "marie")
 MARIE, JEAN = "899700366240", "810000000001"
@@ -360,6 +366,29 @@ def test_a_copy_is_filed_where_the_account_wants_it(south: Operator) -> None:
         assert south.command("account", "keep-sent", login[0], "off").exit_code == 0
         assert submit(program, letter(login[0], to), to, sender=login[0]).code == 250
     assert len(south.messages("lucie", Role.SENT)) == 1
+
+
+def test_an_account_suspended_a_moment_before_the_end_sends_nothing(operator: OperatorFactory) -> None:
+    """The session hears of it within seconds; the transaction that would send looks for itself."""
+    alone = operator(SOUTH, ("claire", "karim"))
+    loaded = config.load(alone.config_file, {})
+    submission = composition.submission(loaded, alone.stores, composition.trusted_set(loaded))
+    to = Recipient(SOUTH.address("karim"))
+
+    async def hand_over() -> None:
+        account = await submission.account(CLAIRE)
+        destination = await submission.destination(to)
+        assert destination is not None
+        author = Author(account, (CLAIRE,))
+        outgoing = submission.begin(author, keep_copy=True)
+        outgoing.write(letter(CLAIRE, to.address))
+        alone.write(accounts.change_state, CLAIRE, AccountState.SUSPENDED)
+        addressed = Addressed(((to, destination),), ())
+        await submission.accept(author, addressed, Envelope(CLAIRE, (to,)), outgoing.finish())
+
+    with pytest.raises(SenderRefusedError):
+        asyncio.run(hand_over())
+    assert alone.messages("karim") == alone.messages("claire", Role.SENT) == []
 
 
 def test_each_sending_and_each_refusal_leaves_a_trace_without_content(south: Operator) -> None:

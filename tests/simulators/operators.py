@@ -43,7 +43,7 @@ from vaguemestre.transport.envelope import Envelope, Recipient
 from vaguemestre.transport.queue import Queued
 from vaguemestre.transport.submission import Submitted
 
-_READY = re.compile(r"ready \(.*?smtp (\d+)")
+_READY = re.compile(r"ready \((.*?smtp \d+.*?)\)")
 
 
 class Operator:
@@ -82,7 +82,8 @@ class Operator:
     def start_process(self) -> "Operator":
         """Run as `vaguemestre serve`; returns once it says that it is ready."""
         self._process = _Process(self.config_file, self.folder / "serve.log")
-        self.port = self._process.start()
+        self.ports = self._process.start()
+        self.port = self.ports["smtp"]
         return self
 
     def stop(self) -> None:
@@ -305,12 +306,13 @@ class _Process:
                 env=environment,
             )
 
-    def start(self) -> int:
+    def start(self) -> dict[str, int]:
         try:
-            return int(until(self._ready_line, "the operator's process is ready")[1])
+            parts = until(self._ready_line, "the operator's process is ready")[1]
         except AssertionError:
             self.stop(signal.SIGKILL)
             raise
+        return {part: int(port) for part, _, port in (each.rpartition(" ") for each in parts.split(", "))}
 
     @property
     def id(self) -> int:

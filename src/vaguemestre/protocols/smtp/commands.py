@@ -155,21 +155,13 @@ AUTH_LIMIT = 500  # characters that AUTH adds to MAIL (RFC 4954 §3)
 _Verbs = Mapping[bytes, Callable[[str], Command]]
 
 
-def parse_command(line: bytes) -> Command:
-    """The command of one line, given without its CRLF.
+def parse_command(line: bytes, verbs: _Verbs | None = None) -> Command:
+    """The command of one line, given without its CRLF, of those that peers may send unless told otherwise.
 
     Raises UnknownCommandError, ArgumentError, ParameterError, ReversePathError, ForwardPathError or ChunkSizeError.
     """
-    return _parsed(line, _VERBS)
-
-
-def parse_submission_command(line: bytes) -> Command:
-    """`parse_command` where AUTH is offered: MAIL may then say who wrote, which is believed of nobody (RFC 4954 §5)."""
-    return _parsed(line, _SUBMISSION_VERBS)
-
-
-def _parsed(line: bytes, verbs: _Verbs) -> Command:
     verb, _, rest = line.partition(b" ")
+    verbs = verbs or _VERBS
     parse = verbs.get(verb.upper())
     if parse is None:
         parse = verbs.get(verb.rstrip().upper())  # a tab or spaces before CRLF are forgiven (RFC 5321 §4.1.1)
@@ -179,6 +171,11 @@ def _parsed(line: bytes, verbs: _Verbs) -> Command:
         return parse(rest.decode("utf-8").strip(" \t"))
     except UnicodeDecodeError:
         raise (ChunkSizeError if parse is _bdat else ArgumentError) from None
+
+
+def parse_submission_command(line: bytes) -> Command:
+    """`parse_command` where AUTH is offered: MAIL may then say who wrote, which is believed of nobody (RFC 4954 §5)."""
+    return parse_command(line, _SUBMISSION_VERBS)
 
 
 def encode_xtext(text: str) -> str:

@@ -13,6 +13,7 @@ machine holds is then one fed chunk and no more. Limits that wait for time (slow
 RFC 5321 §4; RFC 2920 (pipelining); RFC 3030 (CHUNKING); RFC 3207 (STARTTLS); RFC 2034 (enhanced status codes).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -94,7 +95,7 @@ class ServerConnection:
         "tls_active",
     )
 
-    _parse = staticmethod(parse_command)
+    _parse: Callable[[bytes], commands.Command] = staticmethod(parse_command)
 
     def __init__(
         self,
