@@ -29,7 +29,7 @@ ssl_cert = <{certificate}
 ssl_key = <{key}
 disable_plaintext_auth = yes
 mail_fsync = {fsync}
-mail_location = mdbox:{folder}/mail/%n
+mail_location = {storage}:{folder}/mail/%n
 mail_uid = nobody
 mail_gid = nogroup
 first_valid_uid = 1
@@ -100,7 +100,9 @@ class Dovecot:
     It is `durable`, or quick.
     """
 
-    def __init__(self, certificate: Path, key: Path, *, plugins: bool = False, durable: bool = True) -> None:
+    def __init__(
+        self, certificate: Path, key: Path, *, plugins: bool = False, durable: bool = True, storage: str = "mdbox"
+    ) -> None:
         assert os.geteuid() == 0, "Dovecot only starts as root: run this test as root (in a container, for example)"
         self._dovecot = program("dovecot", "dovecot-imapd")
         self.port, self.tls_port = free_port(), free_port()
@@ -117,6 +119,7 @@ class Dovecot:
                 certificate=certificate,
                 key=key,
                 fsync="optimized" if durable else "never",
+                storage=storage,
                 password=PASSWORD,
                 port=self.port,
                 tls_port=self.tls_port,

@@ -2,7 +2,7 @@
 
 import typer
 
-from vaguemestre.cli import account, database, demo, dns, doctor, evidence, mailbox, queue, send, serve, trust
+from vaguemestre.cli import account, database, demo, dns, doctor, evidence, mailbox, queue, send, serve, transfer, trust
 
 program = typer.Typer(
     name="vaguemestre",
@@ -16,6 +16,9 @@ program.command("serve")(serve.serve)
 program.command("send")(send.send)
 program.command("doctor")(doctor.doctor)
 program.command("dns")(dns.dns)
+account.app.command("import")(transfer.import_)
+account.app.command()(transfer.export)
+account.app.command()(transfer.migrate)
 program.add_typer(account.app, name="account")
 program.add_typer(mailbox.app, name="mailbox")
 program.add_typer(queue.app, name="queue")

@@ -46,6 +46,8 @@ class Event(StrEnum):
     SIGN_IN_REFUSAL = "sign-in-refusal"
     SIGN_OUT = "sign-out"
     ERASURE = "erasure"
+    IMPORT = "import"
+    EXPORT = "export"
 
 
 class Entry(msgspec.Struct, frozen=True):

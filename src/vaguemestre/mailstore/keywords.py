@@ -27,6 +27,7 @@ class Vocabulary:
         self._connection = connection
         self._mailbox_id = mailbox_id
         self._spelled = {keyword.lower(): keyword for keyword in text.split()}
+        self._learnt: set[str] = set()  # by the verb under way: they stand in no row yet
         self._pruned = False
         self.changed = False
 
@@ -47,6 +48,7 @@ class Vocabulary:
             if key not in self._spelled:
                 self._make_room()
                 self._spelled[key] = keyword
+                self._learnt.add(key)
                 self.changed = True
             learnt.add(self._spelled[key])
         return learnt
@@ -54,10 +56,11 @@ class Vocabulary:
     def _make_room(self) -> None:
         if len(self._spelled) < MOST:
             return
-        if not self._pruned:  # once a verb: what it has learnt itself stands in no row yet
+        if not self._pruned:  # once a verb: rows do not change meanwhile
             self._pruned = True
             used = {keyword for row in _USED.run(self._connection, self._mailbox_id) for keyword in row[0].split()}
-            self._spelled = {key: keyword for key, keyword in self._spelled.items() if keyword in used}
+            kept = {key: keyword for key, keyword in self._spelled.items() if keyword in used or key in self._learnt}
+            self._spelled = kept
         if len(self._spelled) >= MOST:
             raise TooManyKeywordsError(MOST)
 

@@ -119,6 +119,16 @@ class BlobStore:
                 readers[row[0]] = self._reader(Sealed(*row))
         return readers
 
+    def open_each(self, connection: sa.Connection, blob_ids: Sequence[int]) -> "list[BlobReader | StorageFailure]":
+        """A reader of each of some blobs, or why it does not open."""
+        found: list[BlobReader | StorageFailure] = []
+        for blob_id in blob_ids:
+            try:
+                found.append(self.open(connection, blob_id))
+            except StorageFailure as error:
+                found.append(error)
+        return found
+
     def known(self, connection: sa.Connection, blob_ids: Sequence[int]) -> set[int]:
         """Which of these are still there, whether they can be opened or not."""
         return {row[0] for row in _OPEN.run(connection, list(blob_ids))}
