@@ -32,6 +32,7 @@ from vaguemestre.identity import traces
 from vaguemestre.identity.tokens import TokenVerifier
 from vaguemestre.identity.traces import Tracer
 from vaguemestre.jobs import Job
+from vaguemestre.mailstore import changes
 from vaguemestre.mailstore.indexer import Indexer
 from vaguemestre.mailstore.views import Views
 from vaguemestre.protocols import tls
@@ -61,6 +62,7 @@ from vaguemestre.trust.trusted_set import TrustedSet
 from vaguemestre.trust.updater import Outcome, Refreshed
 
 _RECEPTIONS_KEPT_MS = 10 * 86_400_000  # no peer goes on trying for ten days
+_EXPUNGES_KEPT_MS = 90 * 86_400_000  # a mail program away for longer reads the mailbox anew (RFC 7162 §5.3)
 _DAY_S = 86_400.0
 _POLL_S = 1.0  # what another process files, such as `vaguemestre send`, is seen this much later
 _RENEW_AGAIN_S = 5.0
@@ -655,6 +657,9 @@ def _operator_jobs(
         while await stores.database.write_async(traces.forget, before):
             pass
 
+    async def forget_expunges() -> None:
+        await asyncio.to_thread(changes.trim, stores.database, clock.now_ms() - _EXPUNGES_KEPT_MS)
+
     async def sweep_objects() -> None:
         await stores.database.read_async(stores.blobs.sweep)
         await stores.database.read_async(stores.blobs.drop_dead_packs)
@@ -663,6 +668,7 @@ def _operator_jobs(
         Job("refresh trust", trust.refresh, refresh),
         Job("forget receptions", 3600, forget_receptions),
         Job("forget traces", 3600, forget_traces),
+        Job("forget expunges", 3600, forget_expunges),
         Job("sweep objects", _DAY_S, sweep_objects),
         Job("index messages", 1, indexer.turn),
     ]

@@ -21,14 +21,14 @@ from vaguemestre.documents.text import read_structure
 from vaguemestre.mailstore.tables import structures
 from vaguemestre.storage import sealing
 from vaguemestre.storage.blobs import BlobReader, BlobStore
-from vaguemestre.storage.bulk import BulkInsert, BulkSelect
+from vaguemestre.storage.bulk import BulkInsert, BulkSelect, Statement
 
 _PURPOSE = b"structure 1"  # another number where a structure of the same content comes out otherwise
 _ROWS = BulkSelect(
     "SELECT blobs.id, blobs.size, blobs.digest, blobs.key_number, blobs.wrapped_key, structures.structure"
     " FROM blobs LEFT JOIN structures ON structures.blob_id = blobs.id WHERE blobs.id IN {keys}"
 )
-_LIVING = BulkSelect("SELECT id FROM blobs WHERE id IN {keys}", lock=True)
+_LIVING = Statement("SELECT id FROM blobs WHERE id {among}", lock=True)
 _INSERT = BulkInsert(structures, "blob_id", "structure")
 _STEP = 10_000
 _encode = msgspec.msgpack.Encoder().encode

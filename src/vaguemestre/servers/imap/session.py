@@ -15,7 +15,6 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import sqlalchemy as sa
 from OpenSSL import SSL
 
 from vaguemestre import log
@@ -440,7 +439,7 @@ class Session(Stream):
 
     def keep_structures(self, unkept: dict[int, bytes]) -> None:
         """Keep what was computed, so that it is computed once; if that fails it will be again."""
-        kept = self.service.database.write_together(_keep_structures, unkept)
+        kept = self.service.database.write_together(structures.keep_all, unkept)
         kept.add_done_callback(lambda done: done.exception())
 
     # --- the end
@@ -540,8 +539,3 @@ SIGNED_IN = (
     "PARTIAL",
     "WITHIN",
 )
-
-
-def _keep_structures(connection: sa.Connection, many: Sequence[dict[int, bytes]]) -> list[None]:
-    structures.keep(connection, {blob_id: kept for each in many for blob_id, kept in each.items()})
-    return [None] * len(many)

@@ -14,6 +14,7 @@ from vaguemestre.errors import VaguemestreError
 from vaguemestre.identity.model import Rights
 from vaguemestre.mailstore import changes, mailboxes, structures
 from vaguemestre.mailstore.model import UnknownMailboxError
+from vaguemestre.protocols.imap import response_codes
 from vaguemestre.protocols.imap.fetch_items import Section, SectionText
 from vaguemestre.servers.imap import fetch
 from vaguemestre.servers.imap.errors import AnswerError
@@ -99,5 +100,5 @@ def _find(connection: sa.Connection, store: BlobStore, account_id: int, here: st
 
 
 def _bad(url: str) -> AnswerError:
-    code = b"BADURL " + url.encode("ascii", "replace").replace(b"]", b"?")[:200]
+    code = response_codes.bad_url(url.encode("ascii", "replace").decode()[:200])
     return AnswerError("NO", code, "This URL names no message here.", "Cette URL ne désigne aucun message ici.")
