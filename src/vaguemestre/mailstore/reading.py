@@ -3,7 +3,7 @@
 What it keeps true: a message that does not open, or whose reader fails, is searched by what lists show of it, and
 stops nothing. What may pass, a store that does not answer for a while, raises instead: nobody is told less than there is.
 
-Bound: the first 32 MB of a content; an answer says nothing of what comes after, which is files, encoded.
+Bound: the first 16 MB of a content; an answer says nothing of what comes after, which is files, encoded.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from vaguemestre.mailstore.tables import messages
 from vaguemestre.storage.blobs import BlobStore
 from vaguemestre.storage.sealing import UnsealingFailure
 
-CONTENT_LIMIT = 32 * 1024 * 1024
+CONTENT_LIMIT = 16 * 1024 * 1024  # read whole, here and in the process that extracts, in a few copies
 
 _decode = msgspec.json.Decoder(Summary).decode
 _log = log.get("mailstore.reading")
