@@ -1,70 +1,47 @@
-"""`vaguemestre directory`: the register of professionals, taken in and looked at."""
+"""`vaguemestre directory`: the certified register, what it is made from and what it says."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from vaguemestre import directory_parts
-from vaguemestre.cli.presentation import AsJson, ConfigFile, load, refusals, show
-from vaguemestre.cli.progress import Bar
-from vaguemestre.directory import importation
-from vaguemestre.directory.importation import Summary
-from vaguemestre.documents.encoded_words import printable
+from vaguemestre.cli.presentation import AsJson, refusals, show
+from vaguemestre.directory.fictitious import files
+from vaguemestre.directory.fictitious.population import Fiction
 
-app = typer.Typer(help="L'annuaire / The directory.", no_args_is_help=True)
-_PARTS = {
-    "order": "Mise en ordre / Order",
-    "people": "Personnes / People",
-    "addresses": "Adresses / Addresses",
-    "indexes": "Index / Indexes",
-    "difference": "Différence / Difference",
-}
+app = typer.Typer(help="L'annuaire certifié / The certified directory.", no_args_is_help=True)
 
 
-@app.command("import")
-def import_(
-    config: ConfigFile,
-    files: Annotated[list[Path], typer.Argument(metavar="FILES…", exists=True, dir_okay=False)],
+@app.command()
+def generate(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the files are written.")],
+    people: Annotated[int, typer.Option("--people", "-n", min=1, max=40_000_000, metavar="N")],
+    seed: Annotated[int, typer.Option("--seed", metavar="S", help="Another one, other people.")] = 0,
+    day: Annotated[int, typer.Option("--day", min=0, max=10_000, metavar="D", help="The same register D days on.")] = 0,
+    lone: Annotated[
+        float,
+        typer.Option("--lone", min=0.0, max=1.0, metavar="SHARE", help="Employed people at a place of theirs alone."),
+    ] = 0.0,
     as_json: AsJson = False,
 ) -> None:
-    """Take the public extraction files (ZIP or text) into the register."""
-    with refusals(as_json), Bar(_PARTS) as bar:
-        summary = importation.run(directory_parts.place(load(config)), files, bar)
-    show(as_json, _facts(summary), _lines(summary))
-
-
-def _facts(summary: Summary) -> dict[str, Any]:
-    return {
-        "ok": True,
-        "full": summary.full,
-        "revision": summary.revision,
-        "stamp": summary.stamp,
-        "files": [
-            {
-                "name": each.name,
-                "kind": each.kind,
-                "stamp": each.stamp,
-                "missing_columns": each.layout.missing,
-                "unknown_columns": each.layout.unknown,
-            }
-            for each in summary.files
-        ],
-        "passed_over": summary.passed_over,
-        **{
-            name: {"created": counts.created, "changed": counts.changed, "withdrawn": counts.withdrawn}
-            for name, counts in summary.tally.named()
-        },
-        "refused": summary.refusals.count,
-        "refusals": [
-            {"file": each.file, "line": each.line, "fr": each.fr, "en": each.en} for each in summary.refusals.first
-        ],
-    }
-
-
-def _lines(summary: Summary) -> list[str]:
-    lines = []
-    for name, counts in summary.tally.named():
-        lines.append(f"{name}: {counts.created} / {counts.changed} / {counts.withdrawn}")
-    lines += [f"! {printable(each.file)}, {each.line} : {each.fr} / {each.en}" for each in summary.refusals.first[:20]]
-    return lines
+    """Write extraction files of a register of people who do not exist, as the national directory publishes them."""
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
+    with refusals(as_json), bar:
+        task = bar.add_task("Personnes fictives / fictitious people", total=people)
+        written = files.write(
+            folder, Fiction(people, seed, day, lone=lone), lambda done: bar.update(task, completed=done)
+        )
+    made = [(str(path), rows) for path, rows in zip(written.files, written.rows, strict=True)]
+    show(
+        as_json,
+        {"ok": True, "people": written.people, "files": [{"file": path, "rows": rows} for path, rows in made]},
+        [f"{rows:>10,}  {path}".replace(",", " ") for path, rows in made],
+    )

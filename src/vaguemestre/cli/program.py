@@ -7,6 +7,7 @@ from vaguemestre.cli import (
     database,
     demo,
     directory,
+    directory_import,
     dns,
     doctor,
     evidence,
@@ -33,6 +34,7 @@ program.command("dns")(dns.dns)
 account.app.command("import")(transfer.import_)
 account.app.command()(transfer.export)
 account.app.command()(transfer.migrate)
+directory.app.command("import")(directory_import.import_)
 program.add_typer(account.app, name="account")
 program.add_typer(mailbox.app, name="mailbox")
 program.add_typer(queue.app, name="queue")

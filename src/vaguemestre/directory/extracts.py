@@ -153,9 +153,7 @@ def _unpack(path: Path, scratch: Path, passed_over: list[str]) -> list[Extract]:
     return found
 
 
-def _copy(
-    header: bytes, file: IO[bytes], member: zipfile.ZipInfo, name: str, scratch: Path
-) -> Path:
+def _copy(header: bytes, file: IO[bytes], member: zipfile.ZipInfo, name: str, scratch: Path) -> Path:
     most = min(MOST_OCTETS, max(_SMALL, MOST_RATIO * member.compress_size))
     with tempfile.NamedTemporaryFile(dir=scratch, prefix="member-", suffix=".txt", delete=False) as out:
         written = out.write(header)

@@ -16,7 +16,7 @@ from typing import Protocol
 import sqlalchemy as sa
 
 from vaguemestre import clock
-from vaguemestre.directory import bearers, extracts, register, tables
+from vaguemestre.directory import bearers, extracts, register, spellings, tables
 from vaguemestre.directory.dossiers import MOST_LINES, WANTED, Reader
 from vaguemestre.directory.extracts import Extract, Refusals, Stream
 from vaguemestre.directory.model import Origin
@@ -92,6 +92,7 @@ def _build(place: Place, files: Mapping[Kind, Extract], scratch: Path, summary: 
         _build_people(built, files, scratch, summary, watch)
         if Kind.ADDRESSES in files:
             _build_addresses(built, files[Kind.ADDRESSES], summary, watch)
+        built.write(spellings.refresh, 0)
     except BaseException:
         built.close()
         raise

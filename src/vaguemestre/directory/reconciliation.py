@@ -13,17 +13,14 @@ Rules:
 """
 
 from array import array
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-import msgspec
 import sqlalchemy as sa
 
 from vaguemestre.directory import tables
-from vaguemestre.directory.dossiers import Dossiers, Exercise, Named, rpps
-from vaguemestre.directory.model import Origin, Qualified
-from vaguemestre.documents.extraction import Kind
+from vaguemestre.directory.dossiers import Dossiers, Named, rpps
+from vaguemestre.directory.model import Origin
 from vaguemestre.documents.words import fold
 from vaguemestre.storage.bulk import BulkLoad, BulkSelect
 

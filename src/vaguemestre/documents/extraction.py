@@ -195,6 +195,10 @@ _NEEDED: dict[Kind, tuple[str, ...]] = {
 }
 # Names that a column has had elsewhere.
 _ALSO = {
+    "Libellé civilité d'exercice": ("Libellé civilité exercice",),
+    "Code civilité d'exercice": ("Code civilité exercice",),
+    "Code Département (structure)": ("Code département (coord. structure)",),
+    "Libellé Département (structure)": ("Libellé département (coord. structure)",),
     "Identification nationale PP": ("Identifiant national contenu dans la carte", "Identification nationale PS"),
     "L4TYPEVOIE structure BAL": ("NL4TYPEVOIE structure BAL",),
 }
