@@ -245,9 +245,8 @@ def rows(
                 continue
         except LineError:
             pass
-        yield [
-            taken for place, line in enumerate(found, number) if (taken := _row(extract, read, place, line, refusals))
-        ]
+        one_by_one = (_row(extract, read, place, line, refusals) for place, line in enumerate(found, number))
+        yield [row for row in one_by_one if row]
 
 
 def _row(
