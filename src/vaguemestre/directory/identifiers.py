@@ -235,9 +235,8 @@ def technical_structure(text: str) -> Flaw | None:
     kind, rest = text[:1], text[1:]
     match kind:
         case "F":
-            shaped = (
-                (_digits(rest[:9]) or _CORSICA.fullmatch(rest[:9])) and len(rest) >= 9 and _DATED.fullmatch(rest[9:])
-            )
+            numbered = len(rest) >= 9 and bool(_digits(rest[:9]) or _CORSICA.fullmatch(rest[:9]))
+            shaped = numbered and bool(_DATED.fullmatch(rest[9:]))
         case "C":
             shaped = 9 <= len(rest) <= 14 and bool(_digits(rest) or _ADELI.match(rest))
         case "R":
