@@ -21,7 +21,7 @@ import sqlalchemy as sa
 from vaguemestre import app as composition
 from vaguemestre import clock, config, directory_parts, ids
 from vaguemestre.config import Config
-from vaguemestre.directory import register, spellings, tables
+from vaguemestre.directory import register, spellings
 from vaguemestre.directory.fictitious import edition
 from vaguemestre.directory.fictitious.population import Fiction
 from vaguemestre.directory.importation import Watch
@@ -137,10 +137,10 @@ def prepare(space: Space, watch: Watch | None = None) -> bool:
 
 
 def in_register(space: Space) -> dict[str, int]:
-    """How many practitioners, organizations and addresses the register has."""
+    """How many practitioners, activities, organizations and addresses the register has."""
     kept = directory_parts.registers(_loaded(space, DENTISTS))
     try:
-        return kept.current().read(_count)
+        return kept.current().read(register.counts)
     finally:
         kept.close()
 
@@ -309,16 +309,12 @@ def _introduce(connection: sa.Connection) -> None:
     """Put the sample people in the register, as their operators would."""
     dentist, practice = "99700000013", "Cabinet dentaire des Lilas"
     surgeon, hospital = "99700000021", "C.H. DE DEMONSTRATION, SITE NORD"
-    known = sa.select(tables.practitioners.c.id).where(tables.practitioners.c.national_id == f"8{dentist}")
-    if connection.execute(known).first():
+    if register.knows(connection, f"8{dentist}"):
         return
     revision = register.begin(connection, Origin.OPERATOR)
-    last = {
-        table: int(connection.execute(sa.select(sa.func.max(table.c.id))).scalar() or 0)
-        for table in (tables.practitioners, tables.organizations, tables.activities, tables.addresses)
-    }
-    person, place = last[tables.practitioners] + 1, last[tables.organizations] + 1
-    activity, address = last[tables.activities] + 1, last[tables.addresses] + 1
+    person, place, activity, address = (
+        register.following(connection, kind) for kind in (Practitioner, Organization, Activity, Address)
+    )
     standing = (True, Origin.OPERATOR, revision)
     register.put(
         connection,
@@ -384,15 +380,6 @@ def _organization(
         id_, technical_id, finess, "", "", "", rank, name, "", sector, "", "", "", number, "", kind, street, "", "",
         postcode, commune, city, postcode[:2], "99000", "", "", "", "", "", None, True, Origin.OPERATOR, revision,
     )  # fmt: skip
-
-
-def _count(connection: sa.Connection) -> dict[str, int]:
-    return {
-        table.name: int(
-            connection.execute(sa.select(sa.func.count()).select_from(table).where(table.c.active)).scalar_one()
-        )
-        for table in (tables.practitioners, tables.organizations, tables.addresses)
-    }
 
 
 def _entries(connection: sa.Connection, subject: str) -> list[Recorded]:
