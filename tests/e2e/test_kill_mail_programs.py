@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
@@ -31,9 +32,21 @@ pytestmark = [pytest.mark.xdist_group("kill"), pytest.mark.timeout(600)]
 
 
 def test_what_was_acknowledged_to_mail_programs_stands_once(space: TrustSpace, operator: OperatorFactory) -> None:
+    _kill_over_and_over(space, operator, ROUNDS)
+
+
+def test_the_same_on_postgresql(
+    space: TrustSpace, operator: OperatorFactory, postgresql: Any, migrated_database: str
+) -> None:
+    name = postgresql.create(migrated_database)
+    _kill_over_and_over(space, operator, max(1, ROUNDS // 10), postgresql.url(name))
+
+
+def _kill_over_and_over(space: TrustSpace, operator: OperatorFactory, rounds: int, database: str = "") -> None:
     receiver: Operator = operator(
         SOUTH,
         tuple(PEOPLE),
+        storage={"database": database},
         smtp={"workers": 1},
         imap={"listen": "127.0.0.1:0", "listen_tls": "127.0.0.1:0"},
         identity={"app_passwords": True},
@@ -46,13 +59,13 @@ def test_what_was_acknowledged_to_mail_programs_stands_once(space: TrustSpace, o
     everybody = [*itertools.chain(*filers.values())]
     context = ssl.create_default_context(cafile=str(space.authorities))
     chance = random.Random(SEED)
-    for round_ in range(ROUNDS + 1):
+    for round_ in range(rounds + 1):
         receiver.start_process()
         for person in PEOPLE:
             with ImapPeer.connect(receiver.ports["imaps"], context, implicit=True) as peer:
                 peer.login(logins[person])
-                settle(filers[person], look(peer, contents=round_ == ROUNDS))
-        if round_ < ROUNDS:
+                settle(filers[person], look(peer, contents=round_ == rounds))
+        if round_ < rounds:
             with _filing(everybody, receiver.ports["imaps"], context):
                 time.sleep(chance.uniform(EARLIEST_S, LATEST_S))
                 receiver.kill_all()
@@ -63,7 +76,7 @@ def test_what_was_acknowledged_to_mail_programs_stands_once(space: TrustSpace, o
     _assert_sound(receiver)
     for each, least in (("acknowledged", 10), ("cut_short", 1)):
         counted = sum((getattr(filer, each) for filer in everybody), Counter[str]())
-        assert counted.total() >= least * ROUNDS, f"too little was {each} to say anything: {counted}"
+        assert counted.total() >= least * rounds, f"too little was {each} to say anything: {counted}"
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from simulators.imap_peer import ImapPeer, esearch_of, numbers_of
 from simulators.letters import NESTED, letter
 
 needs, deviates = pytest.mark.needs, pytest.mark.deviates
+pytestmark = pytest.mark.both_stores
 
 # number, flags, INTERNALDATE, content
 LETTERS = [
