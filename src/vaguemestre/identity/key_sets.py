@@ -88,6 +88,11 @@ class KeySetVerifier:
             raise TokenError("token-malformed") from error
         return tokens.judge(claims, self._policy, self._now())
 
+    async def probe(self) -> None:
+        """Fetch the keys, for this once. Raises ProviderFailure, also where none can sign tokens."""
+        if not _signing_keys(await self._provider.get(self._address)):
+            raise ProviderFailure("no usable key")
+
     async def close(self) -> None:
         """Stop fetching, and close the connections."""
         if self._renewal is not None:
