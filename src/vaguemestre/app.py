@@ -94,7 +94,7 @@ def database_path(config: Config) -> Path:
 
 def keys_path(config: Config) -> Path:
     """Where the key file stands."""
-    return config.storage.keys or config.data / "operator.keys"
+    return config.key_file
 
 
 def migrate(config: Config) -> str:
@@ -245,7 +245,7 @@ def token_verifier(identity: Identity) -> TokenVerifier | None:
         return None
     # Libraries that few need: an operator without Pro Santé Connect, and front processes, go without.
     from vaguemestre.identity.introspection import IntrospectionVerifier  # noqa: PLC0415
-    from vaguemestre.identity.key_sets import KeySetVerifier, Rhythm  # noqa: PLC0415
+    from vaguemestre.identity.key_sets import KeySet, KeySetVerifier, Rhythm  # noqa: PLC0415
     from vaguemestre.identity.provider import Provider  # noqa: PLC0415
     from vaguemestre.identity.tokens import Policy  # noqa: PLC0415
 
@@ -261,7 +261,7 @@ def token_verifier(identity: Identity) -> TokenVerifier | None:
     trusting = updater.tls_context(_authorities(identity.authorities)) if identity.authorities else None
     if not identity.introspection:
         rhythm = Rhythm(refresh=identity.keys_refresh, kept=identity.keys_kept)
-        return KeySetVerifier(where, Provider(trusting), policy, rhythm)
+        return KeySetVerifier(KeySet(where, Provider(trusting), rhythm), policy)
     return IntrospectionVerifier(where, identity.client, _client_secret(identity), Provider(trusting), policy)
 
 
