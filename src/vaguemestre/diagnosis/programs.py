@@ -20,6 +20,7 @@ from vaguemestre.config import Config
 from vaguemestre.diagnosis import identity, machine
 from vaguemestre.diagnosis.findings import Case, Finding, Words, good, problem, warning
 from vaguemestre.documents.zone import Record
+from vaguemestre.identity.provider import ProviderRefusal
 from vaguemestre.identity.tokens import ProviderFailure, TokenVerifier
 from vaguemestre.servers import http
 
@@ -91,7 +92,7 @@ def _provider(failure: ProviderFailure | None, config: Config) -> Finding:
             "provider",
             Words(f"Le fournisseur d'identité répond : {asked}", f"The provider of identity answers: {asked}"),
         )
-    refused = config.identity.introspection and failure.detail in ("HTTP 400", "HTTP 401", "HTTP 403")
+    refused = isinstance(failure, ProviderRefusal) or failure.detail in ("HTTP 400", "HTTP 401", "HTTP 403")
     return problem(
         "provider",
         Words(
@@ -99,7 +100,7 @@ def _provider(failure: ProviderFailure | None, config: Config) -> Finding:
             f"The provider of identity does not answer as it must ({failure.detail}): {asked}.",
         ),
         Words("Vérifiez client et client_secret dans [identity].", "Check client and client_secret in [identity].")
-        if refused
+        if refused and config.identity.introspection
         else Words(
             "Vérifiez issuer, jwks, introspection et authorities dans [identity], et le réseau.",
             "Check issuer, jwks, introspection and authorities in [identity], and the network.",

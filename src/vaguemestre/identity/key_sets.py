@@ -158,6 +158,10 @@ class KeySetVerifier:
         """Whom a token names, by the rules of `tokens`. Raises TokenError, ProviderFailure."""
         return tokens.judge(await self._keys.prove(token), self._policy, self._now())
 
+    async def probe(self) -> None:
+        """Fetch the keys, for this once. Raises ProviderFailure."""
+        await self._keys.probe()
+
     async def close(self) -> None:
         """Let go of the keys' connections."""
         await self._keys.close()
