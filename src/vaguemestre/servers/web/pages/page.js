@@ -34,6 +34,12 @@ function el(name, attributes = {}, ...children) {
   return made;
 }
 
+/** An address, which may be cut before its @ where the screen is narrow. */
+function shown(address) {
+  const [local, domain] = address.split("@");
+  return el("span", {}, local, el("wbr"), `@${domain}`);
+}
+
 const both = (fr, en) => [fr, el("span", { class: "en", lang: "en" }, en)];
 const show = (...children) => main.replaceChildren(...children);
 const sheet = (...children) => el("section", { class: "sheet" }, ...children);
@@ -106,7 +112,7 @@ async function enrol(session) {
   const offer = await ask("GET", "/api/enrolment");
   const form = el("form", {});
   const choice = (address, checked) =>
-    el("label", { class: "choice" }, el("input", { type: "radio", name: "address", value: address, checked }), address);
+    el("label", { class: "choice" }, el("input", { type: "radio", name: "address", value: address, checked }), shown(address));
   form.append(
     sheet(
       el("h2", {}, "Est-ce bien vous ?"),
@@ -146,7 +152,7 @@ async function home(session) {
   show(
     el("h1", {}, own.length ? "Votre boîte est ouverte" : "Bienvenue"),
     sheet(el("h2", {}, "Vos boîtes"),
-      el("ul", { class: "rows" }, ...own.map((each) => el("li", {}, el("span", {}, each.address, el("span", { class: "en" }, each.name)),
+      el("ul", { class: "rows" }, ...own.map((each) => el("li", {}, el("span", {}, shown(each.address), el("span", { class: "en" }, each.name)),
         each.kind === "APP" ? null : deed(["Mot de passe pour un logiciel"], async () => {
           const label = prompt("Nom de l'appareil ou du logiciel", "Ordinateur du cabinet");
           if (!label) return;
@@ -163,7 +169,7 @@ async function home(session) {
         deed(["Ajouter une clé d'accès"], async () => { await addPasskey(`Appareil du ${new Date().toLocaleDateString("fr-FR")}`); await start(); }),
         deed(["Codes de secours"], async () => {
           const made = await ask("POST", "/api/recovery-codes", {});
-          codes.replaceChildren(el("p", {}, "À imprimer ou recopier, chacun sert une fois :"), el("p", { class: "secret" }, made.codes.join("  ")));
+          codes.replaceChildren(el("p", {}, "À imprimer ou recopier, chacun sert une fois :"), el("ul", { class: "codes secret" }, ...made.codes.map((each) => el("li", {}, each))));
         }, "quiet"))),
     sheet(el("h2", {}, "Appareils connectés"),
       el("ul", { class: "rows" }, ...sessions.map((each) => el("li", {},
