@@ -28,7 +28,7 @@ from vaguemestre.directory.model import Origin
 from vaguemestre.directory.reconciliation import Tally
 from vaguemestre.documents.fhir import reading
 from vaguemestre.documents.fhir.mailboxes import Mailbox
-from vaguemestre.documents.fhir.reading import Person, ResourceError, Role, Structure
+from vaguemestre.documents.fhir.reading import OrganizationRead, PractitionerRead, PractitionerRoleRead, ResourceError
 from vaguemestre.errors import VaguemestreError
 
 _BATCH = 500
@@ -156,7 +156,7 @@ class _Taking:
             rows = [{"type": kind, "technical_id": each, "id": number} for each, number in numbers.items()]
             self._connection.execute(known.insert(), rows)
 
-    def _structures(self, batch: Sequence[Structure], legal: dict[int, str]) -> None:
+    def _structures(self, batch: Sequence[OrganizationRead], legal: dict[int, str]) -> None:
         table = tables.organizations
         numbers = counterparts(self._connection, "Organization", [each.technical_id for each in batch])
         parents = counterparts(self._connection, "Organization", [each.parent for each in batch if each.parent])
@@ -184,7 +184,7 @@ class _Taking:
         boxes = [(None, numbers[each.technical_id], each.mailboxes) for each in batch]
         self._mailboxes(boxes, "organization_id", "practitioner_id")
 
-    def _people(self, batch: Sequence[Person]) -> None:
+    def _people(self, batch: Sequence[PractitionerRead]) -> None:
         table = tables.practitioners
         numbers = self._numbers("Practitioner", table, "national_id", batch)
         held = {row["id"]: row for row in self._change.held(table, "id", numbers.values())}
@@ -225,11 +225,11 @@ class _Taking:
         self._withdraw_of(tables.addresses, "practitioner_id", gone)
         self._withdraw_of(tables.activities, "practitioner_id", gone)
 
-    def _roles(self, batch: Sequence[Role]) -> None:
+    def _roles(self, batch: Sequence[PractitionerRoleRead]) -> None:
         table = tables.activities
         people = counterparts(self._connection, "Practitioner", [each.practitioner for each in batch])
         places = counterparts(self._connection, "Organization", [each.organization for each in batch])
-        taken: list[Role] = []
+        taken: list[PractitionerRoleRead] = []
         for each in batch:
             if each.active and each.practitioner not in people:
                 self._done.refuse("PractitionerRole", each.technical_id, _nobody(each.practitioner))
@@ -266,7 +266,7 @@ class _Taking:
         self._change.put(table, wanted.values(), held)
         self._pairs(boxes, told)
 
-    def _adopt(self, batch: Sequence[Role], people: dict[str, int], places: dict[str, int]) -> None:
+    def _adopt(self, batch: Sequence[PractitionerRoleRead], people: dict[str, int], places: dict[str, int]) -> None:
         """Take activities that came without a number for those that have one now: same person, same place."""
         table = tables.activities
         known = counterparts(self._connection, "PractitionerRole", [each.technical_id for each in batch])
@@ -466,11 +466,11 @@ def _batches(things: Iterable[Any]) -> Iterator[list[Any]]:
             yield list({each.technical_id: each for each in batch}.values())
 
 
-def _identifier(read: Person | Role | Structure) -> str:
-    return read.national_id if isinstance(read, Person) else read.identifier
+def _identifier(read: PractitionerRead | PractitionerRoleRead | OrganizationRead) -> str:
+    return read.national_id if isinstance(read, PractitionerRead) else read.identifier
 
 
-def _profession(person: Person, before: Row | None) -> Row:
+def _profession(person: PractitionerRead, before: Row | None) -> Row:
     """The profession shown first: the one that was, while it is among the qualifications."""
     held = [(code, category) for what, category, code in person.qualifications if what == "P"]
     if before is not None and (before["profession"], before["category"]) in held:

@@ -37,7 +37,7 @@ class ResourceError(VaguemestreError):
 
 
 @dataclass(frozen=True, slots=True)
-class Person:
+class PractitionerRead:
     """A Practitioner. `qualifications` are (what, type, code), `cards` (number, type, start, end)."""
 
     technical_id: str
@@ -54,7 +54,7 @@ class Person:
 
 
 @dataclass(frozen=True, slots=True)
-class Role:
+class PractitionerRoleRead:
     """A PractitionerRole; `practitioner` and `organization` are the technical ids of what it refers to."""
 
     technical_id: str
@@ -70,7 +70,7 @@ class Role:
 
 
 @dataclass(frozen=True, slots=True)
-class Structure:
+class OrganizationRead:
     """An Organization; `parent` is the technical id of the one it is part of. `facts` are columns of the register."""
 
     technical_id: str
@@ -86,7 +86,7 @@ class Structure:
     mailboxes: tuple[Mailbox, ...] = ()
 
 
-def practitioner(resource: Any) -> Person:
+def practitioner(resource: Any) -> PractitionerRead:
     """Read a Practitioner. Raises ResourceError."""
     technical_id, active = _head(resource, "Practitioner")
     rpps = _identified(resource, "RPPS", (systems.RPPS,))
@@ -96,9 +96,9 @@ def practitioner(resource: Any) -> Person:
     if not rpps and re.fullmatch("8[0-9]{11}", national_id):
         rpps = national_id[1:]
     if not active:
-        return Person(technical_id, False, national_id, rpps)
+        return PractitionerRead(technical_id, False, national_id, rpps)
     name = next(_objects(resource, "name"), {})
-    return Person(
+    return PractitionerRead(
         technical_id,
         True,
         national_id,
@@ -113,12 +113,12 @@ def practitioner(resource: Any) -> Person:
     )
 
 
-def practitioner_role(resource: Any) -> Role:
+def practitioner_role(resource: Any) -> PractitionerRoleRead:
     """Read a PractitionerRole. Raises ResourceError."""
     technical_id, active = _head(resource, "PractitionerRole")
     identifier = _identified(resource, "", _ACTIVITY_SYSTEMS)
     if not active:
-        return Role(technical_id, False, identifier)
+        return PractitionerRoleRead(technical_id, False, identifier)
     person = _reference(resource, "practitioner", "Practitioner")
     if not person:
         raise _wrong("PractitionerRole.practitioner refers to nobody")
@@ -126,7 +126,7 @@ def practitioner_role(resource: Any) -> Role:
     for concept in _objects(resource, "code"):
         for coding in _objects(concept, "coding"):
             found[_nomenclature(coding)] = _text(coding, "code")
-    return Role(
+    return PractitionerRoleRead(
         technical_id,
         True,
         identifier,
@@ -140,7 +140,7 @@ def practitioner_role(resource: Any) -> Role:
     )
 
 
-def organization(resource: Any) -> Structure:
+def organization(resource: Any) -> OrganizationRead:
     """Read an Organization. Raises ResourceError."""
     technical_id, active = _head(resource, "Organization")
     national_id = _identified(resource, "IDNST", (systems.IDNST,))
@@ -159,7 +159,7 @@ def organization(resource: Any) -> Structure:
         raise _wrong("Organization.identifier has none of RPPSRG, FINEG, FINEJ, SIRET, IDNST")
     facts = {"name": _text(resource, "name")}
     if not active:
-        return Structure(technical_id, False, national_id, identifier, finess, legal, siret, siren, facts)
+        return OrganizationRead(technical_id, False, national_id, identifier, finess, legal, siret, siren, facts)
     facts |= {
         "sign": next((str(each) for each in _list(resource, "alias") if isinstance(each, str)), ""),
         "rpps_rank": rest if kind == "4" else "",
@@ -171,7 +171,7 @@ def organization(resource: Any) -> Structure:
                 facts[column] = _text(coding, "code")
     facts |= _contacts(resource) | _postal(next(_objects(resource, "address"), {}))
     parent = _reference(resource, "partOf", "Organization")
-    return Structure(
+    return OrganizationRead(
         technical_id, True, national_id, identifier, finess, legal, siret, siren, facts, parent, _mailboxes(resource)
     )
 
