@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import uvloop
 from OpenSSL import SSL
 
-from vaguemestre import clock, jobs, log
+from vaguemestre import clock, directory_parts, jobs, log
 from vaguemestre.config import Autoconfiguration, Config, Identity, Imap, Tls, Trust, address
 from vaguemestre.config import Submission as Sending
 from vaguemestre.documents import zone
@@ -275,8 +275,8 @@ def _client_secret(identity: Identity) -> str:
             f"Le fichier du secret du client {identity.client_secret} ne peut pas être lu.",
         ) from error
     raise ConfigurationError(
-        "Introspection needs the client it asks as: [identity] client and client_secret.",
-        "L'introspection demande au nom d'un client : [identity] client et client_secret.",
+        "Introspection and browsers' sign-in need the client that we are there: [identity] client and client_secret.",
+        "L'introspection et la connexion par navigateur demandent un client : [identity] client et client_secret.",
     )
 
 
@@ -471,8 +471,11 @@ async def _operator(config: Config, entrance: Entrance) -> AsyncIterator[dict[st
         )
         delivering = asyncio.create_task(delivery.run())
         try:
-            async with _mail_programs(config, stores, trusted, judging, delivery.wake) as ports:
-                yield ports
+            async with (
+                _mail_programs(config, stores, trusted, judging, delivery.wake) as ports,
+                _web(config, stores) as port,
+            ):
+                yield {**ports, **port}
         finally:
             await _cancel(working)
             await indexer.stop()
@@ -481,6 +484,21 @@ async def _operator(config: Config, entrance: Entrance) -> AsyncIterator[dict[st
             await asyncio.gather(*(front.stop() for front in entrance.fronts), listener.stop(), delivery.stop())
             await delivering
             entrance.listening.close()
+
+
+@contextlib.asynccontextmanager
+async def _web(config: Config, stores: Stores) -> AsyncIterator[dict[str, int]]:
+    """Serve browsers, where that is configured; gives the port."""
+    if config.web is None:
+        yield {}
+        return
+    from vaguemestre.web_parts import web  # noqa: PLC0415 - a web server: few need it
+
+    identity = config.identity
+    trusting = updater.tls_context(_authorities(identity.authorities)) if identity.authorities else None
+    secret = _client_secret(identity) if identity.authorize else ""
+    async with web(config, stores.database, stores.blobs, secret, trusting) as port:
+        yield {"web": port}
 
 
 @contextlib.asynccontextmanager
@@ -690,6 +708,7 @@ def _operator_jobs(
         Job("forget expunges", 3600, forget_expunges),
         Job("sweep objects", _DAY_S, sweep_objects),
         Job("index messages", 1, indexer.turn),
+        *directory_parts.jobs(config),
     ]
 
 
