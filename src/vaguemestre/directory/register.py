@@ -178,6 +178,9 @@ def put(connection: sa.Connection, *things: Thing) -> None:
         table = _TABLES[type(thing)]
         row = {field.name: getattr(thing, field.name) for field in fields(thing)}
         row |= {key: fold(row[name]) for key, name in _KEYS.get(table.name, ())}
+        if isinstance(thing, Organization):
+            parts = (thing.number, thing.repetition, thing.street_type, thing.street)
+            row["line_key"] = fold(" ".join(part for part in parts if part))
         if isinstance(thing, Address):
             key = thing.address.lower()
             row |= {"address_key": key, "domain": key.rpartition("@")[2]}

@@ -146,6 +146,7 @@ organizations = sa.Table(
     _text("repetition"),
     _text("street_type"),
     _text("street"),
+    _text("line_key"),  # of number, repetition, type and name of the street, a space apart
     _text("mention"),
     _text("cedex"),
     _text("postcode"),
@@ -268,7 +269,7 @@ INDEXES = (
     sa.Index("ix_organizations_sector", organizations.c.sector),
     sa.Index("ix_organizations_category", organizations.c.category, **_where(organizations.c.category)),
     sa.Index("ix_organizations_commune", organizations.c.commune),
-    sa.Index("ix_organizations_street", organizations.c.street),
+    sa.Index("ix_organizations_line_key", organizations.c.line_key),
     sa.Index("ix_organizations_revision", organizations.c.revision, organizations.c.id),
     sa.Index("ix_addresses_address_key", addresses.c.address_key),
     sa.Index("ix_addresses_domain", addresses.c.domain, addresses.c.practitioner_id),
