@@ -141,7 +141,7 @@ def _control(search: Search, name: str, value: str, most: int) -> Search | None:
         case "_elements":
             return replace(search, elements=search.elements | {each.strip() for each in split(value)})
         case "_format":
-            if value.split(";")[0].strip().replace(" ", "+").lower() not in _JSON_FORMATS:
+            if value.split(";", maxsplit=1)[0].strip().replace(" ", "+").lower() not in _JSON_FORMATS:
                 raise _bad(name, value, "json, application/fhir+json")
             return search
         case "_pretty":
