@@ -2,7 +2,21 @@
 
 import typer
 
-from vaguemestre.cli import account, database, demo, dns, doctor, evidence, mailbox, queue, send, serve, transfer, trust
+from vaguemestre.cli import (
+    account,
+    database,
+    demo,
+    directory,
+    dns,
+    doctor,
+    evidence,
+    mailbox,
+    queue,
+    send,
+    serve,
+    transfer,
+    trust,
+)
 
 program = typer.Typer(
     name="vaguemestre",
@@ -25,3 +39,4 @@ program.add_typer(queue.app, name="queue")
 program.add_typer(evidence.app, name="evidence")
 program.add_typer(database.app, name="db")
 program.add_typer(trust.app, name="trust")
+program.add_typer(directory.app, name="directory")
