@@ -239,9 +239,17 @@ def _where(column: "sa.Column[str]") -> dict[str, Any]:
     return {"sqlite_where": column != "", "postgresql_where": column != ""}
 
 
+# What bearers of addresses are found by, while a register is built.
+BEARERS = (
+    sa.Index("uq_practitioners_national_id", practitioners.c.national_id, unique=True),
+    sa.Index("uq_organizations_technical_id", organizations.c.technical_id, unique=True),
+    sa.Index("ix_organizations_finess", organizations.c.finess),
+    sa.Index("ix_organizations_siret", organizations.c.siret),
+    sa.Index("ix_organizations_rpps_rank", organizations.c.rpps_rank, **_where(organizations.c.rpps_rank)),
+)
 # Made once the rows are there, where a register is built whole: sorted, an index is written many times as fast.
 INDEXES = (
-    sa.Index("uq_practitioners_national_id", practitioners.c.national_id, unique=True),
+    *BEARERS,
     sa.Index("ix_practitioners_rpps", practitioners.c.rpps),
     sa.Index("ix_practitioners_family_key", practitioners.c.family_key, practitioners.c.given_key),
     sa.Index("ix_practitioners_given_key", practitioners.c.given_key),
@@ -256,16 +264,12 @@ INDEXES = (
     sa.Index("ix_activities_practitioner_id", activities.c.practitioner_id),
     sa.Index("ix_activities_organization_id", activities.c.organization_id),
     sa.Index("ix_activities_revision", activities.c.revision, activities.c.id),
-    sa.Index("uq_organizations_technical_id", organizations.c.technical_id, unique=True),
-    sa.Index("ix_organizations_finess", organizations.c.finess),
-    sa.Index("ix_organizations_siret", organizations.c.siret),
     sa.Index("ix_organizations_name_key", organizations.c.name_key),
     sa.Index("ix_organizations_city_key", organizations.c.city_key),
     sa.Index("ix_organizations_postcode", organizations.c.postcode),
     sa.Index("ix_organizations_parent_id", organizations.c.parent_id),
     sa.Index("ix_organizations_legal_finess", organizations.c.legal_finess, **_where(organizations.c.legal_finess)),
     sa.Index("ix_organizations_siren", organizations.c.siren, **_where(organizations.c.siren)),
-    sa.Index("ix_organizations_rpps_rank", organizations.c.rpps_rank, **_where(organizations.c.rpps_rank)),
     sa.Index("ix_organizations_sector", organizations.c.sector),
     sa.Index("ix_organizations_category", organizations.c.category, **_where(organizations.c.category)),
     sa.Index("ix_organizations_commune", organizations.c.commune),
