@@ -252,7 +252,7 @@ INDEXES = (
     *BEARERS,
     sa.Index("ix_practitioners_rpps", practitioners.c.rpps),
     sa.Index("ix_practitioners_family_key", practitioners.c.family_key, practitioners.c.given_key),
-    sa.Index("ix_practitioners_given_key", practitioners.c.given_key),
+    sa.Index("ix_practitioners_given_key", practitioners.c.given_key, practitioners.c.family_key),
     sa.Index("ix_practitioners_revision", practitioners.c.revision, practitioners.c.id),
     sa.Index("ix_spellings_key", spellings.c.field, spellings.c.key, spellings.c.id),
     sa.Index("ix_qualifications_code", qualifications.c.code, qualifications.c.practitioner_id),
