@@ -362,7 +362,7 @@ class _Flow:
         """The number of matches of one condition that an index tells alone, where it is not large."""
         if len(search.conditions) != 1:
             return None
-        condition, found, query = self._compiled(search.conditions[0])
+        _, found, query = self._compiled(search.conditions[0])
         if not found.source or found.scans or self._probe(search.kind, found, query) > _COUNTED:
             return None
         return self._count(search, exact=True)
@@ -533,10 +533,10 @@ class _Flow:
         for row in rows:
             if row.id not in changed:
                 found.setdefault(row.bearer, []).append(row)
-        for row in changed.values():
-            if row is not None and row.active and (self._shape.own_domains or not row.red_list):
-                for bearer in self._former_bearers(kind, row, set(ids)):
-                    found.setdefault(bearer, []).append(row)
+        for former in changed.values():
+            if former is not None and former.active and (self._shape.own_domains or not former.red_list):
+                for number in self._former_bearers(kind, former, set(ids)):
+                    found.setdefault(number, []).append(former)
         for boxes in found.values():
             boxes.sort(key=lambda box: (box.rank is None, box.rank, box.id))
         return found
@@ -639,7 +639,7 @@ class _Flow:
     def _query(self) -> Query:
         return Query.on(self._connection, self._now, self._referred_by_kept)
 
-    def _run(self, statement: str, query: Query) -> "sa.CursorResult[Any]":
+    def _run(self, statement: str, query: Query) -> Any:
         return self._connection.exec_driver_sql(statement, query.values)
 
 
