@@ -114,6 +114,7 @@ QUIRKS: tuple[Any, ...] = (
     organization(4, "Fermé", finess="990000047", active=False, city="Paris"),
     organization(5, "DR PETIT", technical_id="R10100000001", rpps_rank="99700000005001", city="Le Bourg", sector="SA07"),
     organization(6, "", technical_id="R10100000002"),
+    organization(7, "Société", siret="99000003000019", rpps_rank="99700000007001"),
     activity(1, 1, 1, identifier="1010399870"),
     activity(2, 1, 3, function="FON-01", mode="S"),
     activity(3, 2, 3, genre="GENR02", section="A"),

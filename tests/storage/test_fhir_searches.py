@@ -2,14 +2,19 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from simulators import registers
-from vaguemestre.directory.fhir.reading import Reader
+from vaguemestre.directory import register, snapshots, spellings, tables
+from vaguemestre.directory.fhir.reading import CostlyError, GoneError, Reader, limited
+from vaguemestre.directory.model import Kind as AddressKind
+from vaguemestre.directory.model import Origin
 from vaguemestre.documents.fhir import matching, resources, search
 from vaguemestre.documents.fhir.parameters import PARAMETERS, REFERENCES, Kind
 from vaguemestre.documents.fhir.search import Condition, Linked
@@ -76,7 +81,8 @@ CODES = ["40", "10", "SCD01", "C76", "CAPA01", "C", "S", "M", "DE", "DE05", "PSY
          "SA05", "124", "GEOGRAPHICAL-ENTITY", "LEGAL-ENTITY", "true", "false", "PER", "ORG", "APP", "CAB", "CPS", "CPF",
          "RPPS", "IDNPS", "FINESS", "FINEG", "FINEJ", "SIRET", "IDNST", "RPPSRG", "75114", "CNOCD", "05602", "active",
          "04", "16", "01", "99700000001", "899700000001", "0591234567", "990000013", "990000021", "1990000013",
-         "1990000021", "1990000047", "399000002000011", "499700000005001", "99000002000011", "F000000001",
+         "1990000021", "1990000047", "399000003000019", "499700000007001", "399000002000011", "499700000005001", "99000002000011",
+         "F000000001",
          "R10100000001", "1010399870", "1", "2", "84-1"]  # fmt: skip
 SYSTEMS = ["", *sorted({
     coding["system"] for name in ("SPECIALITY", "PROFESSION", "OTHER_PROFESSION", "CATEGORY", "KNOW_HOW_TYPE", "DIPLOMA",
@@ -162,6 +168,26 @@ def test_a_search_finds_what_looking_at_each_finds(
 
 
 @pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("Practitioner", "identifier"), ("PractitionerRole", "identifier"), ("Organization", "identifier"),
+        ("Practitioner", "qualification-code"), ("PractitionerRole", "role"), ("Organization", "type"),
+    ],
+)  # fmt: skip
+def test_every_code_is_found_under_its_system_alone(
+    opened: Database, everything: dict[str, list[Json]], kind: str, name: str
+) -> None:
+    codings = [each for one in everything[kind] for each in matching.codings(one, name)]
+    systems = [None, "", "urn:unknown", *sorted({each["system"] for each in codings})]
+    for system in systems:
+        for code in [*sorted({each["code"] for each in codings}), "0", ""]:
+            value = code if system is None else f"{system}|{code}"
+            conditions = search.read(kind, [(name, value)]).conditions
+            wanted = _looked_at(everything, conditions[0]) if conditions else [each["id"] for each in everything[kind]]
+            assert [each["id"] for each in _all(opened, kind, [(name, value)], 100)] == wanted, value
+
+
+@pytest.mark.parametrize(
     ("kind", "pairs", "found"),
     [
         ("Practitioner", "family=noel", [1, 2, 5]),  # the second surname
@@ -236,3 +262,103 @@ def test_totals(opened: Database) -> None:
     assert total([("_count", "1"), ("family", "noel")]) == 3
     assert total([("_summary", "count"), ("active", "false")]) == 1
     assert total([("_count", "0")]) == 9
+
+
+def _change(connection: sa.Connection) -> None:
+    """As an import does: keep what was, then rename, withdraw, add, move a mailbox, take a qualification."""
+    revision = register.begin(connection, Origin.EXTRACTION)
+    snapshots.keep(connection, revision, "practitioners", [1, 2, 3, 10])
+    snapshots.keep(connection, revision, "activities", [2, 3, 10])
+    snapshots.keep(connection, revision, "organizations", [3])
+    snapshots.keep(connection, revision, "addresses", [1, 4, 10])
+    made = registers.practitioner, registers.activity, registers.organization, registers.address
+    practitioner, activity, organization, address = made
+    register.put(
+        connection,
+        practitioner(1, "Renommée", "Zoé", revision),
+        practitioner(2, "NOEL", "Jean-Luc", revision, active=False),
+        practitioner(3, "de la Tour d'Auvergne", "Bénédicte", revision),
+        practitioner(10, "Nouvelle", "Noël", revision),
+        activity(2, 1, 1, revision),
+        activity(3, 2, 3, revision, active=False),
+        activity(10, 10, 3, revision),
+        organization(3, "Autre nom", revision),
+        address(1, "zoe.lefevre@medecin.mssante.fr", AddressKind.PERSON, 3, None, revision=revision),
+        address(
+            4, "Secretariat@ch-etoile.mssante.fr", AddressKind.ORGANIZATION, None, 3, red_list=True, revision=revision
+        ),
+        address(10, "nouvelle@ch-etoile.mssante.fr", AddressKind.PERSON, 10, None, revision=revision),
+    )
+    connection.execute(tables.qualifications.delete().where(tables.qualifications.c.practitioner_id == 1))
+    spellings.refresh(connection, revision - 1)
+
+
+@pytest.mark.parametrize("store", ["sqlcipher", "postgresql"])
+def test_all_pages_show_the_register_as_it_was_on_the_first(
+    request: pytest.FixtureRequest, tmp_path: Path, store: str
+) -> None:
+    asked = [
+        ("Practitioner", []), ("Practitioner", [("active", "true")]), ("Practitioner", [("family", "noel")]),
+        ("Practitioner", [("qualification-code", "C")]), ("Practitioner", [("mailbox-mss:contains", "@")]),
+        ("Practitioner", [("_sort", "-name")]), ("Practitioner", [("_sort", "_lastUpdated")]),
+        ("PractitionerRole", []), ("PractitionerRole", [("organization", "001-3")]),
+        ("Organization", []), ("Organization", [("mailbox-mss", "secretariat")]), ("Organization", [("name", "c")]),
+    ]  # fmt: skip
+    with registers.placed(request, tmp_path, store) as place, registers.opened(place, *registers.QUIRKS) as opened:
+        reader = Reader()
+        searches = [replace(search.read(kind, pairs), count=1) for kind, pairs in asked]
+        whole = [opened.read(reader.find, replace(each, count=100), NOW) for each in searches]
+        first = [opened.read(reader.find, each, NOW) for each in searches]
+        opened.write(_change)
+        for each, before, page in zip(searches, whole, first, strict=True):
+            found, cursor = list(page.matches), page.next
+            while cursor is not None:
+                following = opened.read(reader.find, each, NOW, cursor)
+                found += following.matches
+                cursor = following.next
+            assert found == before.matches
+        now = opened.read(reader.find, search.read("Practitioner", [("name", "nouvelle noel")]), NOW)
+        assert [each["id"] for each in now.matches] == ["003-10"]
+
+
+@pytest.mark.parametrize("store", ["sqlcipher", "postgresql"])
+def test_what_is_included_is_of_the_first_page_too(request: pytest.FixtureRequest, tmp_path: Path, store: str) -> None:
+    with registers.placed(request, tmp_path, store) as place, registers.opened(place, *registers.QUIRKS) as opened:
+        reader = Reader()
+        for kind, pairs in (
+            ("Practitioner", [("_revinclude", "PractitionerRole:practitioner"),
+                              ("_include:iterate", "PractitionerRole:organization")]),
+            ("PractitionerRole", [("_include", "*")]),
+            ("Organization", [("_revinclude", "*"), ("_include", "Organization:partof")]),
+        ):  # fmt: skip
+            asked = replace(search.read(kind, pairs), count=100)
+            before = opened.read(reader.find, asked, NOW)
+            assert before.included
+            begun = opened.read(reader.find, replace(asked, count=1), NOW).next
+            assert begun is not None
+            opened.write(_change)
+            after = opened.read(reader.find, asked, NOW, replace(begun, after=(0,)))
+            assert after.matches == before.matches
+            assert sorted(after.included, key=str) == sorted(before.included, key=str)
+
+
+def test_a_search_ends_with_its_edition_and_its_day(opened: Database) -> None:
+    reader, asked = Reader(), search.read("Practitioner", [("_count", "1")])
+    begun = opened.read(reader.find, asked, NOW).next
+    assert begun is not None
+    assert opened.read(reader.find, asked, NOW + snapshots.KEPT_MS - 1, begun).matches
+    for gone, now in (begun, NOW + snapshots.KEPT_MS), (replace(begun, edition="another"), NOW), (begun, NOW - 100_000):
+        with pytest.raises(GoneError):
+            opened.read(reader.find, asked, now, gone)
+
+
+def test_a_search_that_costs_too_much_ends(opened: Database) -> None:
+    never = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
+
+    def ask(connection: sa.Connection) -> None:
+        with limited(connection, 0.2):
+            connection.exec_driver_sql(never)
+
+    with pytest.raises(CostlyError, match=r"more than 0\.2 s"):
+        opened.read(ask)
+    assert opened.read(Reader().find, search.read("Practitioner", []), NOW).matches

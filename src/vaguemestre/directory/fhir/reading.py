@@ -467,7 +467,7 @@ class _Flow:
             return {}
         updated = self._instants({row.revision for row in rows})
         shown = [row.id for row in rows if row.active]
-        boxes = self._boxes(kind, shown) if shown else {}
+        boxes = self._boxes(kind, [row for row in rows if row.active]) if shown else {}
         if kind == "PractitionerRole":
             return {
                 row.id: resources.practitioner_role(row, boxes.get(row.id, ()), updated[row.revision], self._shape)
@@ -481,7 +481,8 @@ class _Flow:
         held = self._held("qualifications", "what, type, code", shown) if shown else {}
         cards = self._held("cards", "type, number, starts_on, ends_on, opposed_on", shown) if shown else {}
         if self.past is not None:
-            held |= {row.id: self.past.qualifications[row.id] for row in rows if row.id in self.past.qualifications}
+            former = self.past.qualifications
+            held |= {row.id: sorted(former[row.id], key=_held_order) for row in rows if row.id in former}
             cards |= {row.id: self.past.cards[row.id] for row in rows if row.id in self.past.cards}
         return {
             row.id: resources.practitioner(
@@ -512,50 +513,47 @@ class _Flow:
             found.setdefault(row[0], []).append(row)
         return found
 
-    def _boxes(self, kind: str, ids: Sequence[int]) -> dict[int, list[Any]]:
+    def _boxes(self, kind: str, rows: Sequence[Any]) -> dict[int, list[Any]]:
         """Addresses by number of who bears them; those red-listed too where some are shown to who administers them."""
+        column = "organization_id" if kind == "Organization" else "practitioner_id"
+        owners = {getattr(row, column if kind == "PractitionerRole" else "id") for row in rows}
         query = self._query()
         hidden = "" if self._shape.own_domains else " AND NOT a.red_list"
-        columns = "a.id, a.address, a.kind, a.service, a.description, a.responsible, a.rank, a.digitization, a.red_list"
-        if kind == "Practitioner":
-            chosen = query.among("a.practitioner_id", ids)
-            origin, bearer = f"addresses a WHERE {chosen} AND {queries.ALONE}", "a.practitioner_id"
-        elif kind == "Organization":
-            chosen = query.among("a.organization_id", ids)
-            origin, bearer = f"addresses a WHERE {chosen} AND a.practitioner_id IS NULL", "a.organization_id"
-        else:
-            chosen = query.among("b.id", ids)
-            joined = "b.practitioner_id = a.practitioner_id AND b.organization_id = a.organization_id"
-            origin, bearer = f"activities b JOIN addresses a ON {joined} WHERE {chosen}", "b.id"
-        rows = self._run(f"SELECT {bearer} AS bearer, {columns} FROM {origin} AND a.active{hidden}", query)
-        found: dict[int, list[Any]] = {}
-        changed = self.past.changed("addresses") if self.past is not None else {}
-        for row in rows:
-            if row.id not in changed:
-                found.setdefault(row.bearer, []).append(row)
-        for former in changed.values():
-            if former is not None and former.active and (self._shape.own_domains or not former.red_list):
-                for number in self._former_bearers(kind, former, set(ids)):
-                    found.setdefault(number, []).append(former)
-        for boxes in found.values():
-            boxes.sort(key=lambda box: (box.rank is None, box.rank, box.id))
-        return found
-
-    def _former_bearers(self, kind: str, row: Any, ids: set[int]) -> list[int]:
-        """Who of these bore an address that has changed since."""
-        if kind == "Organization":
-            return [row.organization_id] if row.practitioner_id is None and row.organization_id in ids else []
-        if row.practitioner_id is None:
-            return []
-        query = self._query()
-        statement = (
-            f"SELECT id FROM activities WHERE practitioner_id = {query.bind(row.practitioner_id)}"
-            f" AND organization_id = {query.bind(row.organization_id)} AND active"
-        )
-        there = [] if row.organization_id is None else list(self._run(statement, query).scalars())
+        chosen = query.among(f"a.{column}", list(owners))
+        found = list(self._run(f"SELECT a.* FROM addresses a WHERE {chosen} AND a.active{hidden}", query))
+        if self.past is not None:
+            changed = self.past.changed("addresses")
+            found = [row for row in found if row.id not in changed]
+            found += [row for row in changed.values() if row and row.active and getattr(row, column) in owners]
+            if not self._shape.own_domains:
+                found = [row for row in found if not row.red_list]
+        found.sort(key=lambda box: (box.rank is None, box.rank, box.id))
         if kind == "PractitionerRole":
-            return [number for number in there if number in ids]
-        return [row.practitioner_id] if not there and row.practitioner_id in ids else []
+            at: dict[tuple[int, int], list[Any]] = {}
+            for box in found:
+                at.setdefault((box.practitioner_id, box.organization_id), []).append(box)
+            return {row.id: at.get((row.practitioner_id, row.organization_id), []) for row in rows}
+        placed = [box for box in found if box.organization_id is not None] if kind == "Practitioner" else []
+        there = self._practised({box.practitioner_id for box in placed}) if placed else set()
+        borne: dict[int, list[Any]] = {}
+        for box in found:
+            if kind == "Organization" and box.practitioner_id is not None:
+                continue
+            if kind == "Practitioner" and (box.practitioner_id, box.organization_id) in there:
+                continue
+            borne.setdefault(getattr(box, column), []).append(box)
+        return borne
+
+    def _practised(self, ids: set[int]) -> set[tuple[int, int]]:
+        """Who practises where, of these people."""
+        query = self._query()
+        chosen = query.among("practitioner_id", list(ids))
+        found = list(self._run(f"SELECT * FROM activities WHERE {chosen} AND active", query))
+        if self.past is not None:
+            changed = self.past.changed("activities")
+            found = [row for row in found if row.id not in changed]
+            found += [row for row in changed.values() if row and row.active and row.practitioner_id in ids]
+        return {(row.practitioner_id, row.organization_id) for row in found}
 
     # Resources kept whole
 
@@ -645,6 +643,10 @@ class _Flow:
 
 def _key(row: Any, keys: Sequence[str]) -> tuple[Any, ...]:
     return tuple(getattr(row, key) for key in keys)
+
+
+def _held_order(row: Any) -> tuple[int, str, str]:
+    return "PKDA".find(row.what), row.type, row.code
 
 
 def _technical_ids(search: Search) -> list[str] | None:

@@ -184,7 +184,7 @@ def _token(resource: Json, clause: Clause, value: str) -> bool:
             for coding in each.get("type", {}).get("coding", ())
         )
     system, code = token(value)
-    return any(_is(coding, system, code) for coding in _codings(resource, name))
+    return any(_is(coding, system, code) for coding in codings(resource, name))
 
 
 def _is(coding: Json, system: str | None, code: str) -> bool:
@@ -193,7 +193,8 @@ def _is(coding: Json, system: str | None, code: str) -> bool:
     return coding.get("code") == code if code else bool(system)
 
 
-def _codings(resource: Json, name: str) -> Iterator[Json]:
+def codings(resource: Json, name: str) -> Iterator[Json]:
+    """What a token parameter looks at, as Codings."""
     match name:
         case "_id":
             yield {"code": resource["id"]}
