@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from vaguemestre.documents.fhir import dates
 from vaguemestre.documents.fhir.parameters import MODIFIERS, PARAMETERS, REFERENCES, SORTS, Kind, Parameter, Reference
 from vaguemestre.errors import VaguemestreError
 
@@ -218,6 +219,8 @@ def _merge(known: tuple[Reference, ...], more: tuple[Reference, ...]) -> tuple[R
 
 def _condition(kind: str, name: str, value: str, depth: int = 0) -> Condition | None:
     """The condition of a parameter; None where it has no value (R4: it is passed over)."""
+    if "\x00" in value:
+        raise _bad(name, "U+0000", "a text")
     if len(value) > _LONGEST * 20 or len(name) > _LONGEST or depth > _DEEPEST:
         raise SearchError("The search is too long.", "La recherche est trop longue.", "too-costly")
     if name.startswith("_has:"):
@@ -249,7 +252,17 @@ def _condition(kind: str, name: str, value: str, depth: int = 0) -> Condition | 
             f"Un paramètre a {_MOST_VALUES} valeurs au plus, de {_LONGEST} caractères chacune.",
             "too-costly",
         )
+    if parameter.kind is Kind.DATE:
+        for each in values:
+            _date(name, each)
     return Clause(kind, parameter, modifier, values) if values else None
+
+
+def _date(name: str, value: str) -> None:
+    try:
+        dates.spans(value, 0)
+    except (ValueError, OverflowError):
+        raise _bad(name, value, "2026, 2026-11, 2026-11-25, 2026-11-25T14:00:00Z, ge2026-11-25") from None
 
 
 def _chain(kind: str, name: str, first: str, rest: str, value: str, depth: int) -> Condition | None:
