@@ -3,7 +3,8 @@
 What it keeps true: a client program written for the national service works when its base URL is changed; whatever goes
 wrong is said in an OperationOutcome, in words; what one client asks for is bounded, so that it takes nothing from others.
 
-Rules: a key, where keys are asked for, is known by its digest alone. The link to the next page holds the search and its
+Rules: who shows an operator's certificate needs no key, and is shown the mailboxes of its own domains whole. A key, where
+keys are asked for, is known by its digest alone. The link to the next page holds the search and its
 place, sealed: nobody reads or makes one. An answer is made in a reader's thread, JSON included.
 
 R4 RESTful API; spec directory §1.1, §1.5; ADR 14.
@@ -92,9 +93,19 @@ Handler = Callable[[Request], Awaitable[Response]]
 class Reading:
     """The read face: what each request is answered."""
 
-    def __init__(self, registers: Registers, terms: Terms, page_key: bytes) -> None:
-        """`page_key`: 32 bytes that seal the links to pages; the same on machines that stand in for one another."""
+    def __init__(
+        self,
+        registers: Registers,
+        terms: Terms,
+        page_key: bytes,
+        domains: Callable[[Sequence[bytes]], frozenset[str]] = lambda _: frozenset(),
+    ) -> None:
+        """`page_key`: 32 bytes that seal the links to pages; the same on machines that stand in for one another.
+
+        `domains`: those that the owner of a certificate, DER chain, may speak for.
+        """
         self.registers = registers
+        self._domains = domains
         self.terms = terms
         self.reader = Reader(Shape(digitization=terms.digitization), terms.limit)
         self._seal = AESGCM(page_key)
@@ -116,7 +127,7 @@ class Reading:
             version = await database.read_at_once(self.reader.version, kind, identifier)
             if version is not None and _tag(version) in {each.strip() for each in known.split(",")}:
                 return Response(status_code=304, headers={"ETag": _tag(version)})
-        found = await database.read_at_once(self.reader.read, kind, identifier)
+        found = await database.read_at_once(self.reader.read, kind, identifier, self.shape(request))
         if found is None:
             raise not_known(kind, identifier)
         return resource_answer(
@@ -142,10 +153,10 @@ class Reading:
 
     async def _page(self, request: Request, kind: str, pairs: Pairs, cursor: Cursor | None) -> Response:
         asked = search.read(kind, pairs, self.terms.most)
-        base, own = self.base(request), str(request.url.query)
+        base, own, shape = self.base(request), str(request.url.query), self.shape(request)
 
         def make(connection: sa.Connection) -> bytes:
-            page = self.reader.find(connection, asked, clock.now_ms(), cursor)
+            page = self.reader.find(connection, asked, clock.now_ms(), cursor, shape)
             following = ""
             if page.next is not None:
                 following = f"_page?id={self._sealed(kind, pairs, page.next)}"
@@ -161,6 +172,15 @@ class Reading:
             return _written(made, asked.pretty)
 
         return answer(await self.registers.current().read_async(make))
+
+    def own_domains(self, request: Request) -> frozenset[str]:
+        """The domains of the operator that asks, by the certificate it shows."""
+        chain = client_chain(request)
+        return self._domains(chain) if chain else frozenset()
+
+    def shape(self, request: Request) -> Shape:
+        """How resources are shown to who asks."""
+        return Shape(self.terms.digitization, self.own_domains(request))
 
     def base(self, request: Request) -> str:
         """The URL of the service, as the client knows it."""
@@ -188,7 +208,7 @@ class Reading:
 def application(reading: Reading, writing: "Mapping[str, Handler] | None" = None) -> list[Mount]:
     """The FHIR face under each of its prefixes. `writing`: what answers PATCH, by path, where operators may write."""
     writing = writing or {}
-    guard = _Guard(reading.terms, "PATCH" if writing else "")
+    guard = _Guard(reading, "PATCH" if writing else "")
     routes = [
         Route("/metadata", guard(reading.metadata), methods=["GET"]),
         Route("/_page", guard(reading.page), methods=["GET"]),
@@ -214,7 +234,9 @@ def _by_method(handlers: Mapping[str, Handler]) -> Handler:
 class _Guard:
     """Stands before each request: who asks, how often; and makes an answer of whatever goes wrong."""
 
-    def __init__(self, terms: Terms, writes: str) -> None:
+    def __init__(self, reading: Reading, writes: str) -> None:
+        terms = reading.terms
+        self._reading = reading
         self._terms = terms
         self._writes = writes
         self._allowance = Allowance(max(1, int(terms.rate)), terms.rate) if terms.rate else None
@@ -234,7 +256,9 @@ class _Guard:
 
     def _admit(self, request: Request) -> None:
         client = network(request.client.host) if request.client else ""
-        if self._terms.keys and request.method != "PATCH":  # who writes shows a certificate
+        if request.method == "PATCH" or self._reading.own_domains(request):  # who writes shows a certificate
+            client = f"operator {client}"
+        elif self._terms.keys:
             key = request.headers.get(KEY_HEADER, "")
             holder = self._terms.keys.get(hashlib.sha256(key.encode()).hexdigest()) if key else None
             if holder is None:
@@ -304,6 +328,11 @@ def resource_answer(resource: Json, *, pretty: bool = False) -> Response:
         "Last-Modified": formatdate(matching.updated(resource) // 1000, usegmt=True),
     }
     return answer(_written(resource, pretty), 200, headers)
+
+
+def client_chain(request: Request) -> tuple[bytes, ...]:
+    """The certificates that the client showed, DER, its own first; empty where it showed none."""
+    return getattr(request.state, "client_chain", ())
 
 
 def kind_of(request: Request) -> str:

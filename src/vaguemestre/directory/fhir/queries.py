@@ -36,7 +36,6 @@ ALONE = (
     "(a.organization_id IS NULL OR NOT EXISTS (SELECT 1 FROM activities x WHERE x.practitioner_id = a.practitioner_id"
     " AND x.organization_id = a.organization_id AND x.active))"
 )
-_SHOWN = "a.active AND NOT a.red_list"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +59,25 @@ class Query:
     now: int
     values: dict[str, Any]
     kept: Callable[[Reference, Condition], Iterable[int]]  # ids of organizations that resources kept whole refer to
+    own_domains: frozenset[str] = frozenset()  # of who asks: whose red-listed addresses they see
 
     @classmethod
-    def on(cls, connection: sa.Connection, now: int, kept: Callable[[Reference, Condition], Iterable[int]]) -> "Query":
+    def on(
+        cls,
+        connection: sa.Connection,
+        now: int,
+        kept: Callable[[Reference, Condition], Iterable[int]],
+        own_domains: frozenset[str] = frozenset(),
+    ) -> "Query":
         """For a connection's store."""
-        return cls(connection.dialect.name == "postgresql", now, {}, kept)
+        return cls(connection.dialect.name == "postgresql", now, {}, kept, own_domains)
+
+    def shown(self) -> str:
+        """Whether an address `a` is shown to who asks."""
+        if not self.own_domains:
+            return "a.active AND NOT a.red_list"
+        own = ", ".join(self.bind(domain) for domain in sorted(self.own_domains))
+        return f"a.active AND (NOT a.red_list OR a.domain IN ({own}))"
 
     def bind(self, value: Any) -> str:
         """The mark that stands for a value."""
@@ -683,25 +696,26 @@ def _borne(query: Query, kind: str, met: str, r: str, *, scans: bool = False) ->
     """Who bears an address that meets a condition on `a`, and is shown."""
     if met == NEVER:
         return Compiled(NEVER)
+    shown = query.shown()
     if kind == "Practitioner":
         bearer = f"a.practitioner_id = {r}.id AND {ALONE}"
         source = (
-            f"SELECT a.practitioner_id FROM addresses a WHERE {met} AND {_SHOWN}"
+            f"SELECT a.practitioner_id FROM addresses a WHERE {met} AND {shown}"
             f" AND a.practitioner_id IS NOT NULL AND {ALONE}"
         )
     elif kind == "Organization":
         bearer = f"a.organization_id = {r}.id AND a.practitioner_id IS NULL"
         source = (
-            f"SELECT a.organization_id FROM addresses a WHERE {met} AND {_SHOWN}"
+            f"SELECT a.organization_id FROM addresses a WHERE {met} AND {shown}"
             " AND a.organization_id IS NOT NULL AND a.practitioner_id IS NULL"
         )
     else:
         bearer = f"a.practitioner_id = {r}.practitioner_id AND a.organization_id = {r}.organization_id"
         source = (
             "SELECT b.id FROM addresses a JOIN activities b ON b.practitioner_id = a.practitioner_id"
-            f" AND b.organization_id = a.organization_id WHERE {met} AND {_SHOWN}"
+            f" AND b.organization_id = a.organization_id WHERE {met} AND {shown}"
         )
-    predicate = f"EXISTS (SELECT 1 FROM addresses a WHERE {bearer} AND {_SHOWN} AND {met})"
+    predicate = f"EXISTS (SELECT 1 FROM addresses a WHERE {bearer} AND {shown} AND {met})"
     return Compiled(predicate, source, scans=scans)
 
 

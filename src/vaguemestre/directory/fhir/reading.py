@@ -114,7 +114,14 @@ class Reader:
         revision = connection.exec_driver_sql(statement, query.values).scalar()
         return None if revision is None else int(revision)
 
-    def find(self, connection: sa.Connection, search: Search, now: int, cursor: Cursor | None = None) -> Page:
+    def find(
+        self,
+        connection: sa.Connection,
+        search: Search,
+        now: int,
+        cursor: Cursor | None = None,
+        shape: Shape | None = None,
+    ) -> Page:
         """A page of a search: the first, or the one that begins at `cursor`; `now` is Unix milliseconds.
 
         Raises GoneError, CostlyError.
@@ -128,7 +135,7 @@ class Reader:
                 "This search is over: the register was replaced since, or a day has passed. Begin it anew.",
                 "Cette recherche est terminée : le registre a été remplacé depuis, ou un jour a passé. Recommencez-la.",
             )
-        flow = _Flow(known, connection, now, self._shape)
+        flow = _Flow(known, connection, now, shape or self._shape)
         with limited(connection, self._limit):
             if search.kind not in TABLES:
                 return flow.find_kept(search, cursor)
@@ -356,7 +363,8 @@ class _Flow:
         return self._count(search, exact=False)
 
     def _counted(self, search: Search) -> tuple[int, str, str]:
-        return snapshots.latest(self._connection), search.kind, repr(search.conditions)
+        asked = repr((search.conditions, sorted(self._shape.own_domains)))
+        return snapshots.latest(self._connection), search.kind, asked
 
     def _count_few(self, search: Search) -> int | None:
         """The number of matches of one condition that an index tells alone, where it is not large."""
@@ -525,8 +533,7 @@ class _Flow:
             changed = self.past.changed("addresses")
             found = [row for row in found if row.id not in changed]
             found += [row for row in changed.values() if row and row.active and getattr(row, column) in owners]
-            if not self._shape.own_domains:
-                found = [row for row in found if not row.red_list]
+            found = [row for row in found if not row.red_list or self._shape.own_domains]
         found.sort(key=lambda box: (box.rank is None, box.rank, box.id))
         if kind == "PractitionerRole":
             at: dict[tuple[int, int], list[Any]] = {}
@@ -635,7 +642,7 @@ class _Flow:
         return found
 
     def _query(self) -> Query:
-        return Query.on(self._connection, self._now, self._referred_by_kept)
+        return Query.on(self._connection, self._now, self._referred_by_kept, self._shape.own_domains)
 
     def _run(self, statement: str, query: Query) -> Any:
         return self._connection.exec_driver_sql(statement, query.values)
