@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 import uvloop
 from OpenSSL import SSL
 
-from vaguemestre import clock, jobs, log
+from vaguemestre import clock, directory_parts, jobs, log
 from vaguemestre.config import Autoconfiguration, Config, Identity, Imap, Tls, Trust, address
 from vaguemestre.config import Submission as Sending
 from vaguemestre.documents.autoconfiguration import Service, Settings
@@ -455,8 +455,9 @@ async def _operator(config: Config, entrance: Entrance) -> AsyncIterator[dict[st
             async with (
                 _mail_programs(config, stores, trusted, judging, delivery.wake) as ports,
                 _web(config, stores) as port,
+                directory_parts.http(config, judging, Recorder(stores.database)) as directory_port,
             ):
-                yield {**ports, **port}
+                yield {**ports, **port, **directory_port}
         finally:
             await _cancel(working)
             await indexer.stop()

@@ -178,7 +178,7 @@ def test_a_practitioner_is_as_published(client: httpx.Client) -> None:
 def test_an_organization_is_as_published(client: httpx.Client) -> None:
     found = _get(client, "Organization/001-1")
     assert [(each["type"]["coding"][0]["code"], each["value"]) for each in found["identifier"]] == [
-        ("IDNST", "1990000013"), ("FINEG", "990000013"), ("SIRET", "99000001300017"), ("SIREN", "990000013"),
+        ("IDNST", "1990000010"), ("FINEG", "990000010"), ("SIRET", "99000001000017"), ("SIREN", "990000010"),
         ("RPPSRG", "F000000001"),
     ]  # fmt: skip
     (where,) = found["address"]

@@ -80,8 +80,8 @@ BOXES = ["zoe", "@", "@medecin.mssante.fr", "medecin.mssante.fr", "@medecin", "n
 CODES = ["40", "10", "SCD01", "C76", "CAPA01", "C", "S", "M", "DE", "DE05", "PSY", "L", "FON-AU", "GENR01", "A", "SA07",
          "SA05", "124", "GEOGRAPHICAL-ENTITY", "LEGAL-ENTITY", "true", "false", "PER", "ORG", "APP", "CAB", "CPS", "CPF",
          "RPPS", "IDNPS", "FINESS", "FINEG", "FINEJ", "SIRET", "IDNST", "RPPSRG", "75114", "CNOCD", "05602", "active",
-         "04", "16", "01", "99700000001", "899700000001", "0591234567", "990000013", "990000021", "1990000013",
-         "1990000021", "1990000047", "399000003000019", "499700000007001", "399000002000011", "499700000005001", "99000002000011",
+         "04", "16", "01", "99700000001", "899700000001", "0591234567", "990000010", "990000028", "1990000010",
+         "1990000028", "1990000044", "399000003000019", "499700000007001", "399000002000011", "499700000005001", "99000002000011",
          "F000000001",
          "R10100000001", "1010399870", "1", "2", "84-1"]  # fmt: skip
 SYSTEMS = ["", *sorted({
@@ -223,7 +223,7 @@ def test_every_code_is_found_under_its_system_alone(
         ("Organization", "address=75", [1, 3]),
         ("Organization", "type=SA05,SA04", [2, 3]),
         ("Organization", "type=LEGAL-ENTITY", [2]),
-        ("Organization", "identifier=https://finess.esante.gouv.fr|990000021", [2]),
+        ("Organization", "identifier=https://finess.esante.gouv.fr|990000028", [2]),
         ("Organization", "partof=001-2", [3]),
         ("Organization", "mailbox-mss=secretariat", [3]),
     ],

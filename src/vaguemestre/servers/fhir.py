@@ -17,7 +17,7 @@ import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from email.utils import formatdate
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import parse_qsl, urlencode
 
 import msgspec
@@ -32,7 +32,6 @@ from starlette.routing import Mount, Route
 
 from vaguemestre import clock, log
 from vaguemestre.directory.fhir.reading import CostlyError, Cursor, GoneError, Reader
-from vaguemestre.directory.register import Registers
 from vaguemestre.documents.fhir import bundles, matching, search
 from vaguemestre.documents.fhir.parameters import PARAMETERS
 from vaguemestre.documents.fhir.resources import Shape
@@ -40,6 +39,7 @@ from vaguemestre.documents.fhir.search import SearchError
 from vaguemestre.documents.fhir.systems import Json
 from vaguemestre.errors import ConfigurationError, StorageFailure, VaguemestreError
 from vaguemestre.servers.limits import Allowance, network
+from vaguemestre.storage.database import Database
 
 KEY_HEADER = "esante-api-key"
 PREFIXES = ("/fhir/v2", "/fhir")
@@ -90,12 +90,20 @@ class AnswerError(Exception):
 Handler = Callable[[Request], Awaitable[Response]]
 
 
+class Register(Protocol):
+    """Whatever gives the register in use."""
+
+    def current(self) -> Database:
+        """The register to read now."""
+        ...
+
+
 class Reading:
     """The read face: what each request is answered."""
 
     def __init__(
         self,
-        registers: Registers,
+        registers: Register,
         terms: Terms,
         page_key: bytes,
         domains: Callable[[Sequence[bytes]], frozenset[str]] = lambda _: frozenset(),

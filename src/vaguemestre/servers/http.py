@@ -181,8 +181,7 @@ class _Secured(asyncio.Protocol):
         self._inner = inner
         self._begun = False
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - of a socket
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._transport = transport
         self._slow = asyncio.get_running_loop().call_later(_LIMITS.handshake, transport.abort)
 
