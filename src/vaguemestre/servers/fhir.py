@@ -7,7 +7,7 @@ Rules: who shows an operator's certificate needs no key, and is shown the mailbo
 keys are asked for, is known by its digest alone. The link to the next page holds the search and its
 place, sealed: nobody reads or makes one. An answer is made in a reader's thread, JSON included.
 
-R4 RESTful API; spec directory §1.1, §1.5; ADR 14.
+R4 RESTful API; spec directory §1.1, §1.5; ADR 11.
 """
 
 import asyncio
