@@ -709,6 +709,7 @@ def _operator_jobs(
         Job("forget expunges", 3600, forget_expunges),
         Job("sweep objects", _DAY_S, sweep_objects),
         Job("index messages", 1, indexer.turn),
+        *directory_parts.jobs(config),
     ]
 
 

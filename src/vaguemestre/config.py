@@ -156,12 +156,12 @@ class Autoconfiguration(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
 
 
 class Directory(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The register of professionals, and where its files come from. Times in seconds.
+    """The register of professionals, and where it comes from: files, the national API, or both. Times in seconds.
 
     `source`: folders, files or https:// addresses; `authorities`: those whose certificates its servers must have, the
     system's unless given. `withdrawal_limit` is a share of what was there.
 
-    Over HTTPS at `listen`, not opened where empty: `url` is the public base of FHIR, `api_keys` are digests (SHA-256, hex)
+    Over HTTPS at `listen`, not opened where empty: `url` is the public base of FHIR, `clients` are digests (SHA-256, hex)
     by who has the key, `rate` requests a second of one client (0: any number); a page holds `page` resources at most, a
     search takes `seconds` at most.
     """
@@ -175,11 +175,14 @@ class Directory(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     listen: str = ""
     url: str = ""
     relative_links: bool = False
-    api_keys: dict[str, Digest] = {}
+    clients: dict[str, Digest] = {}
     rate: Annotated[float, msgspec.Meta(ge=0)] = 17
     page: Count = 1000
     seconds: Seconds = 10
     digitization: bool = False
+    api: str = "https://gateway.api.esante.gouv.fr/fhir/v2"
+    api_key: Path | None = None
+    api_rate: Annotated[float, msgspec.Meta(gt=0, le=1000)] = 17.0
 
 
 class Web(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
