@@ -138,6 +138,7 @@ organizations = sa.Table(
     _text("name"),
     _text("sign"),
     _text("name_key"),
+    _text("line_key"),  # of number, repetition, type and name of the street, a space apart
     _text("sector"),
     _text("category"),
     _text("recipient"),
@@ -146,7 +147,6 @@ organizations = sa.Table(
     _text("repetition"),
     _text("street_type"),
     _text("street"),
-    _text("line_key"),  # of number, repetition, type and name of the street, a space apart
     _text("mention"),
     _text("cedex"),
     _text("postcode"),
