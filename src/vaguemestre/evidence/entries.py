@@ -57,6 +57,8 @@ class Event(StrEnum):
     CLOSURE = "closure"
     WITHDRAWAL_WARNING = "withdrawal-warning"
     ERASURE = "erasure"
+    PUBLICATION = "publication"
+    PUBLICATION_REFUSAL = "publication-refusal"
     IMPORT = "import"
     EXPORT = "export"
 
