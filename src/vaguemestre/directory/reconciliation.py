@@ -19,7 +19,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from vaguemestre.directory import tables
-from vaguemestre.directory.dossiers import Dossiers, Named, rpps
+from vaguemestre.directory.dossiers import Dossiers, Named, place_columns, rpps
 from vaguemestre.directory.model import Origin
 from vaguemestre.documents.words import fold
 from vaguemestre.storage.bulk import BulkLoad, BulkSelect
@@ -184,11 +184,11 @@ class Builder:
 
     def _new_places(self, dossiers: Dossiers, standing: Row) -> list[Row]:
         rows = []
-        for technical_id, content in dossiers.places.items():
+        for technical_id, line in dossiers.places.items():
             if not self._places.get(technical_id):
                 self._place += 1
                 self._places.put(technical_id, self._place)
-                rows.append((self._place, *content, None, *standing))
+                rows.append((self._place, *place_columns(technical_id, line), None, *standing))
         return rows
 
 

@@ -290,10 +290,11 @@ class _ThreadWaiter:
 
     def outcome(self) -> Any:
         self._done.wait()
-        assert self._write is not None  # noqa: S101 - set before the event
-        if self._write.error is not None:
-            raise self._write.error
-        return self._write.result
+        write, self._write = self._write, None  # they hold each other, and what was written
+        assert write is not None  # noqa: S101 - set before the event
+        if write.error is not None:
+            raise write.error
+        return write.result
 
 
 class _LoopWaiter:
