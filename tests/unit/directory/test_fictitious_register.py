@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from vaguemestre.directory.fictitious import files, names
 from vaguemestre.directory.fictitious.places import BY_PEOPLE, BY_USE, COMMUNES, DEPARTMENTS, STREET_TYPES
-from vaguemestre.directory.fictitious.population import FLAWLESS, Defects, Fiction, key, register
+from vaguemestre.directory.fictitious.population import FLAWLESS, Defects, Fiction, register
 from vaguemestre.directory.fictitious.professions import PROFESSIONS
 
 Table = list[dict[str, str]]
@@ -58,11 +58,6 @@ def test_columns_are_those_published() -> None:
     assert files.ACTIVITY_COLUMNS.endswith("|Libellé genre activité|")
     assert [columns.count("|") + 1 for columns in (files.KNOW_HOW_COLUMNS, files.DIPLOMA_COLUMNS)] == [13, 13]
     assert files.ADDRESS_COLUMNS.count("|") + 1 == 31
-
-
-@given(st.integers(0, 10**15))
-def test_the_key_of_a_number_is_luhn_s(number: int) -> None:
-    assert luhn(f"{number}{key(number)}")
 
 
 @settings(max_examples=10, deadline=None)
