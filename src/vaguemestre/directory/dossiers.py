@@ -186,7 +186,7 @@ class Dossiers:
     also_named: dict[str, Named] = field(default_factory=dict)
     exercises: dict[str, dict[Exercise, None]] = field(default_factory=dict)
     qualifications: dict[str, set[tuple[str, str, str]]] = field(default_factory=dict)
-    cards: dict[str, dict[str, tuple[str, str, str, str]]] = field(default_factory=dict)
+    cards: dict[str, dict[str, tuple[str, ...]]] = field(default_factory=dict)
     places: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 

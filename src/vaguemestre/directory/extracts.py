@@ -14,7 +14,7 @@ import re
 import tempfile
 import zipfile
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from pathlib import Path
@@ -38,7 +38,9 @@ MOST_OCTETS = 8 << 30
 MOST_RATIO = 200
 _SMALL = 64 << 20  # octets: a zip of little files may be as good as it likes
 _RUN = 24 << 20  # octets of lines put in order at once
+_STEP = 128 << 10  # octets read at a time of each of the many files that this makes
 _MOST_MEMBERS = 1000
+_PART = 1000  # lines held together
 _MOST_TOLD = 1000
 _CONTROLS = bytes(set(range(32)) - {10}) + b"\x7f"
 
@@ -199,11 +201,16 @@ def rows(
 
 
 def _lines(
-    name: str, file: BinaryIO, number: int, refusals: Refusals, advance: Callable[[int], None] | None = None
+    name: str,
+    file: BinaryIO,
+    number: int,
+    refusals: Refusals,
+    advance: Callable[[int], None] | None = None,
+    step: int = BLOCK,
 ) -> Iterator[tuple[int, list[str]]]:
     """The lines of a file, some thousands at a time, with the number of the first; those refused are empty."""
     rest = b""
-    while block := file.read(BLOCK):
+    while block := file.read(step):
         if advance is not None:
             advance(len(block))
         cut = block.rfind(b"\n") + 1
@@ -334,10 +341,13 @@ class Stream:
         most: int,
         advance: Callable[[int], None] | None = None,
     ) -> None:
-        """`column` holds the key, the first of those `wanted`; a key has `most` lines, further ones are refused."""
+        """`column` holds the key, the first of those `wanted`; a key has `most` lines, further ones are refused.
+
+        Addresses are keys in lower case.
+        """
         self._extract, self._column, self._scratch, self._refusals = extract, column, scratch, refusals
         self._fields, self._most, self._advance = extract.layout.fields(wanted), most, advance
-        self._find = _finder(extract.layout.places[column])
+        self._find = _finder(extract.layout.places[column], lower=extract.kind is Kind.ADDRESSES)
         self._files: list[BinaryIO] = []
         self.sources: list[_Source] = []
 
@@ -351,6 +361,20 @@ class Stream:
         else:
             self._files = list(self._runs())
             self.sources = [_Source(self._pieces(file, 0)) for file in self._files]
+
+    def open_at(self, places: Iterable[tuple[int, int]], keys: Container[str]) -> None:
+        """Hold the lines of these keys alone, of those that stand at these offsets (and lengths)."""
+        chosen: list[tuple[str, str]] = []
+        with self._extract.path.open("rb") as file:
+            for offset, length in places:
+                file.seek(offset)
+                octets = file.read(length).removesuffix(b"\n")
+                for piece in self._keyed(0, _texts(self._extract.name, octets, 0, self._refusals)):
+                    chosen += [pair for pair in zip(piece.keys, piece.lines, strict=True) if pair[0] in keys]
+        chosen.sort(key=itemgetter(0))
+        parts = (chosen[start : start + _PART] for start in range(0, len(chosen), _PART))
+        pieces = (_Piece(0, [key for key, _ in part], [line for _, line in part]) for part in parts)
+        self.sources = [_Source(pieces)]
 
     def close(self) -> None:
         """Let go of the files."""
@@ -368,7 +392,7 @@ class Stream:
             for piece in source.take(bound):
                 found += _read(self._extract.name, self._fields, piece.number, piece.lines, self._refusals)
         if len(self.sources) > 1:
-            found.sort(key=itemgetter(0))
+            found.sort(key=_lowered if self._extract.kind is Kind.ADDRESSES else itemgetter(0))
         return found
 
     def _refuse(self, piece: _Piece) -> None:
@@ -379,7 +403,8 @@ class Stream:
             self._refusals.add(self._extract.name, number, LineError(en, fr), line)
 
     def _pieces(self, file: BinaryIO, number: int) -> Iterator[_Piece]:
-        for start, lines in _lines(self._extract.name, file, number, self._refusals, self._advance):
+        step = BLOCK if number else _STEP
+        for start, lines in _lines(self._extract.name, file, number, self._refusals, self._advance, step):
             yield from self._keyed(start if number else 0, lines)
 
     def _keyed(self, number: int, lines: list[str]) -> Iterator[_Piece]:
@@ -464,9 +489,14 @@ def batches(
             return
 
 
-def _finder(place: int) -> Callable[[str], list[str]]:
+def _finder(place: int, *, lower: bool) -> Callable[[str], list[str]]:
     """What gives the field at a place of each of some lines, but empty ones."""
-    return re.compile(rf"^(?:[^|\n]*\|){{{place}}}([^|\n]+)", re.MULTILINE).findall
+    find = re.compile(rf"^(?:[^|\n]*\|){{{place}}}([^|\n]+)", re.MULTILINE).findall
+    return (lambda text: [each.strip().lower() for each in find(text)]) if lower else find
+
+
+def _lowered(row: tuple[str, ...]) -> str:
+    return row[0].strip().lower()
 
 
 def _too_long() -> LineError:

@@ -54,6 +54,17 @@ class Place:
     key: bytes = field(repr=False)
     url: str = ""
 
+    def exists(self) -> bool:
+        """Whether there is a register in use."""
+        if self.url:
+            made = sa.create_engine(self.url)
+            try:
+                return sa.inspect(made).has_table(tables.facts.name, schema=_SCHEMA)
+            finally:
+                made.dispose()
+        edition = _named(self.folder / "current")
+        return bool(edition) and self._file(edition).exists()
+
     def open(self) -> Database:
         """The register in use. Raises ConfigurationError where none was imported yet, or by other software than this."""
         if self.url:

@@ -218,6 +218,17 @@ superseded = sa.Table(
     sqlite_with_rowid=False,
 )
 
+# What was read of the extraction files: each passage by its digest, and which people or addresses its lines are of, a line
+# each. Kept by `passages`.
+passages = sa.Table(
+    "passages",
+    metadata,
+    sa.Column("kind", sa.Text, primary_key=True),
+    sa.Column("digest", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("subjects", sa.LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 # How many practise, and how many of them have an address: by month (AAAA-MM), profession, department and operator. Rows of
 # operator "" count each person once, whatever the operators.
 adoption = sa.Table(

@@ -1,0 +1,194 @@
+"""What was read of an extraction file last time, a passage at a time: so that tomorrow's is read only where it differs.
+
+A file of two million lines comes each day, and ten thousand of them are new. It is cut into passages of some ten lines
+where the lines themselves say so: before each whose number ends with a certain digit. A line put in or taken out moves
+no cut but those beside it. Of each passage the register keeps a digest, and which keys (people, addresses) its lines are
+of. A passage of the same digest is neither split into lines nor read any further.
+
+What it keeps true: what is noted is what the register says of the file, since both are written in one transaction. Where
+a key has lines in several passages, one of which has changed, all of them are found.
+
+Rules: the digest is BLAKE2b of 64 bits: a changed passage is taken for unchanged once in 10^13. Measured, a day's file of
+0.9 GB is compared in 2 s of one core; digests of each line took four times that.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from dataclasses import dataclass, field
+from hashlib import blake2b
+
+import sqlalchemy as sa
+
+from vaguemestre.directory import tables
+from vaguemestre.directory.extracts import Extract
+from vaguemestre.documents.extraction import Kind
+from vaguemestre.storage.bulk import BulkLoad, Statement
+
+_BLOCK = 4 << 20
+_LONGEST = 256 << 10  # octets of a passage without any cut
+_LENGTHS = 1 << 20  # a place is an offset and a length in one number, since there are many: offset * this + length
+_LOAD = BulkLoad(tables.passages, "kind", "digest", "subjects")
+_READ = 10_000
+_DELETE = Statement("DELETE FROM passages WHERE kind = {value} AND digest {among}")
+
+KEY_COLUMN = {kind: "Adresse BAL" if kind is Kind.ADDRESSES else "Identification nationale PP" for kind in Kind}
+_NAMES = {kind: kind.name.lower() for kind in Kind}
+# Before which lines a file is cut: those whose number here ends with 0. Addresses have no number of their own.
+_ADDRESS_CUTS = ("Identification nationale PP", "Identification Structure")
+
+
+@dataclass(slots=True)
+class Difference:
+    """What differs between a file and what was noted of the one before.
+
+    `fresh` are the digests of passages to read, `gone` those to forget; `keys` are those whose lines may have changed.
+    `known` is False where nothing was noted: all of it is new.
+    """
+
+    known: bool
+    keys: set[str] = field(default_factory=set)
+    fresh: set[int] = field(default_factory=set)
+    gone: set[int] = field(default_factory=set)
+    places: dict[int, int] = field(default_factory=dict)  # of all passages, by digest: see `_LENGTHS`
+
+    def lines_of(self, connection: sa.Connection, kind: Kind, keys: Set[str]) -> list[tuple[int, int]]:
+        """Where lines of these keys stand in the file (offset, length), in its order; those that are fresh included."""
+        found = {self.places[digest] for digest in self.fresh}
+        if keys:
+            noted = _noted(connection, kind)
+            found |= {
+                self.places[digest] for digest, held in noted if digest in self.places and not keys.isdisjoint(held)
+            }
+        return [divmod(place, _LENGTHS) for place in sorted(found)]
+
+
+def scan(extract: Extract, advance: Callable[[int], None] | None = None) -> Iterator[tuple[int, int, bytes]]:
+    """The passages of a file: digest, offset, and the octets, which last until the next one only."""
+    cuts = _cuts(extract)
+    offset = extract.body
+    with extract.path.open("rb") as file:
+        file.seek(offset)
+        rest = b""
+        while block := file.read(_BLOCK):
+            if advance is not None:
+                advance(len(block))
+            data = rest + block
+            start = 0
+            for cut in _ends(data, cuts):
+                yield _digest(data[start:cut]), offset + start, data[start:cut]
+                start = cut
+            offset += start
+            rest = data[start:]
+        if rest:
+            yield _digest(rest), offset, rest
+
+
+def _ends(data: bytes, cuts: Callable[[bytes], "Iterator[re.Match[bytes]]"]) -> Iterator[int]:
+    """Where passages end in these octets; what is left after the last one has no end yet."""
+    start = 0
+    for found in cuts(data):
+        while found.end() - start > _LONGEST:
+            start = _forced(data, start)
+            yield start
+        start = found.end()
+        yield start
+    while len(data) - start > _LONGEST:
+        start = _forced(data, start)
+        yield start
+
+
+def _forced(data: bytes, start: int) -> int:
+    return (data.rfind(b"\n", start, start + _LONGEST) + 1) or start + _LONGEST
+
+
+def compare(
+    connection: sa.Connection, extract: Extract, most: int, advance: Callable[[int], None] | None = None
+) -> Difference:
+    """How a file differs from what was noted; without `keys` once they are more than `most`."""
+    noted = _digests(connection, extract.kind)
+    found = Difference(bool(noted))
+    if not noted:
+        return found
+    keys_of = finder(extract)
+    for digest, offset, octets in scan(extract, advance):
+        found.places[digest] = offset * _LENGTHS + len(octets)
+        if digest not in noted:
+            found.fresh.add(digest)
+            if len(found.keys) <= most:
+                found.keys.update(keys_of(octets))
+    found.gone = noted - found.places.keys()
+    if found.gone and len(found.keys) <= most:
+        for digest, keys in _noted(connection, extract.kind):
+            if digest in found.gone:
+                found.keys.update(keys)
+    return found
+
+
+def is_known(connection: sa.Connection, kind: Kind) -> bool:
+    """Whether a file of that kind was ever taken in."""
+    passages = tables.passages
+    chosen = sa.select(passages.c.digest).where(passages.c.kind == _NAMES[kind]).limit(1)
+    return connection.execute(chosen).first() is not None
+
+
+def note(connection: sa.Connection, extract: Extract, difference: Difference) -> None:
+    """Note what differs; within the transaction that writes what it says."""
+    kind, keys_of = _NAMES[extract.kind], finder(extract)
+    gone = sorted(difference.gone)
+    for start in range(0, len(gone), _READ):
+        _DELETE.run(connection, kind, gone[start : start + _READ])
+    with extract.path.open("rb") as file:
+        rows = []
+        for digest in sorted(difference.fresh):
+            offset, length = divmod(difference.places[digest], _LENGTHS)
+            file.seek(offset)
+            rows.append((kind, digest, _joined(keys_of(file.read(length)))))
+    _LOAD.run(connection, rows)
+
+
+def note_all(connection: sa.Connection, extract: Extract, advance: Callable[[int], None] | None = None) -> None:
+    """Note a whole file anew."""
+    kind, keys_of = _NAMES[extract.kind], finder(extract)
+    connection.execute(tables.passages.delete().where(tables.passages.c.kind == kind))
+    rows = {digest: _joined(keys_of(octets)) for digest, _, octets in scan(extract, advance)}
+    _LOAD.run(connection, [(kind, digest, rows[digest]) for digest in sorted(rows)])
+
+
+def finder(extract: Extract) -> Callable[[bytes], list[str]]:
+    """What gives the keys of the lines of some octets, in order; addresses in lower case."""
+    place = extract.layout.places[KEY_COLUMN[extract.kind]]
+    find = re.compile(rb"^(?:[^|\n]*\|){%d}([^|\n]+)" % place, re.MULTILINE).findall
+    if extract.kind is Kind.ADDRESSES:
+        return lambda octets: [_text(key).strip().lower() for key in find(octets)]
+    return lambda octets: [_text(key) for key in find(octets)]
+
+
+def _text(key: bytes) -> str:
+    return key.decode("utf-8", "replace")
+
+
+def _cuts(extract: Extract) -> Callable[[bytes], "Iterator[re.Match[bytes]]"]:
+    places = extract.layout.places
+    columns = _ADDRESS_CUTS if extract.kind is Kind.ADDRESSES else (KEY_COLUMN[extract.kind],)
+    ways = [rb"(?:[^|\n]*\|){%d}[0-9]*0\|" % places[column] for column in columns if column in places]
+    return re.compile(rb"\n(?=%s)" % b"|".join(ways)).finditer
+
+
+def _digest(octets: bytes) -> int:
+    return int.from_bytes(blake2b(octets, digest_size=8).digest(), "big", signed=True)
+
+
+def _joined(keys: Iterable[str]) -> bytes:
+    return "\n".join(dict.fromkeys(keys)).encode()
+
+
+def _digests(connection: sa.Connection, kind: Kind) -> set[int]:
+    chosen = sa.select(tables.passages.c.digest).where(tables.passages.c.kind == _NAMES[kind])
+    return set(connection.execute(chosen).scalars())
+
+
+def _noted(connection: sa.Connection, kind: Kind) -> Iterator[tuple[int, Sequence[str]]]:
+    passages = tables.passages
+    chosen = sa.select(passages.c.digest, passages.c.subjects).where(passages.c.kind == _NAMES[kind])
+    for digest, subjects in connection.execution_options(yield_per=_READ).execute(chosen):
+        yield digest, subjects.decode().split("\n")
