@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from vaguemestre.directory import importation, tables
 from vaguemestre.directory.fictitious import files
 from vaguemestre.directory.fictitious.population import Fiction
-from vaguemestre.directory.importation import Summary
+from vaguemestre.directory.intake import Summary, Terms
 from vaguemestre.directory.register import Place
 
 PEOPLE = 300
@@ -126,7 +126,7 @@ def test_a_difference_gives_what_all_of_it_would_give(where: Place, tmp_path: Pa
     importation.run(where, made(tmp_path / "first"))
     later = made(tmp_path / "later", day=300)
     before = said(where)
-    summary = importation.run(where, later, terms=importation.Terms(accept_withdrawals=True))
+    summary = importation.run(where, later, terms=Terms(accept_withdrawals=True))
     assert not summary.full
     whole = Place(tmp_path / "whole", bytes(32))
     importation.run(whole, later)
@@ -140,7 +140,7 @@ def test_what_has_not_changed_is_left_alone(where: Place, tmp_path: Path) -> Non
     before = {
         table.name: rows(where, table) for table in tables.metadata.sorted_tables if table is not tables.revisions
     }
-    for terms in (importation.Terms(), importation.Terms(rebuild=True)):
+    for terms in (Terms(), Terms(rebuild=True)):
         summary = importation.run(where, paths, terms=terms)
         assert all((each.created, each.changed, each.withdrawn) == (0, 0, 0) for _, each in summary.tally.named())
     after = {table.name: rows(where, table) for table in tables.metadata.sorted_tables if table is not tables.revisions}

@@ -9,7 +9,7 @@ from vaguemestre import directory_parts
 from vaguemestre.cli.presentation import AsJson, ConfigFile, load, refusals, show
 from vaguemestre.cli.progress import Bar
 from vaguemestre.directory import importation
-from vaguemestre.directory.importation import Summary, Terms
+from vaguemestre.directory.intake import Summary, Terms
 from vaguemestre.documents.encoded_words import printable
 
 _PARTS = {

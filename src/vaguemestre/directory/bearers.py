@@ -19,7 +19,7 @@ import sqlalchemy as sa
 
 from vaguemestre import clock
 from vaguemestre.directory import tables
-from vaguemestre.directory.building import LOADS, Row, Tally, last_id, names_of, practitioner_row
+from vaguemestre.directory.building import LOADS, Row, last_id, names_of, practitioner_row
 from vaguemestre.directory.dossiers import Named
 from vaguemestre.directory.model import Origin
 from vaguemestre.directory.reconciliation import Changes, Reconciler, plain
@@ -153,13 +153,17 @@ def content(line: Line, bearers: Bearers) -> tuple[Any, ...]:
 class AddressBuilder:
     """Writes the addresses of an edition that holds none yet, and those of their bearers that it lacks."""
 
-    def __init__(self, connection: sa.Connection, revision: int, tally: Tally) -> None:
-        self._tally = tally
+    def __init__(self, connection: sa.Connection, revision: int) -> None:
         self._standing = (True, Origin.EXTRACTION.value, revision)
         self._person = last_id(connection, tables.practitioners)
         self._place = last_id(connection, tables.organizations)
         self._address = last_id(connection, tables.addresses)
-        self._known: set[int] = set()  # hashes of addresses and bearers
+        columns = (
+            tables.addresses.c.address_key,
+            tables.addresses.c.practitioner_id,
+            tables.addresses.c.organization_id,
+        )
+        self._known = {hash(tuple(row)) for row in connection.execute(sa.select(*columns))}
         self._now = clock.now_ms()
 
     def write(self, connection: sa.Connection, lines: Sequence[Line]) -> None:
@@ -187,9 +191,6 @@ class AddressBuilder:
         LOADS[tables.practitioners].run(connection, new_people)
         LOADS[tables.organizations].run(connection, new_places)
         LOADS[tables.addresses].run(connection, rows)
-        self._tally.practitioners.created += len(new_people)
-        self._tally.organizations.created += len(new_places)
-        self._tally.addresses.created += len(rows)
 
 
 class AddressReconciler:

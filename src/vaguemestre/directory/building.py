@@ -115,9 +115,8 @@ class Numbers:
 class Builder:
     """Writes dossiers into an edition that holds none of them yet."""
 
-    def __init__(self, revision: int, tally: Tally) -> None:
+    def __init__(self, revision: int) -> None:
         self._revision = revision
-        self._tally = tally
         self._places = Numbers()
         self._person = self._activity = self._place = 0
 
@@ -157,11 +156,6 @@ class Builder:
         LOADS[tables.activities].run(connection, activities)
         LOADS[tables.qualifications].run(connection, qualifications)
         LOADS[tables.cards].run(connection, cards)
-        self._tally.organizations.created += len(places)
-        self._tally.practitioners.created += len(people)
-        self._tally.activities.created += len(activities)
-        self._tally.qualifications.created += len(qualifications)
-        self._tally.cards.created += len(cards)
 
     def _new_places(self, dossiers: Dossiers, standing: Row) -> list[Row]:
         rows = []

@@ -190,5 +190,5 @@ def _digests(connection: sa.Connection, kind: Kind) -> set[int]:
 def _noted(connection: sa.Connection, kind: Kind) -> Iterator[tuple[int, Sequence[str]]]:
     passages = tables.passages
     chosen = sa.select(passages.c.digest, passages.c.subjects).where(passages.c.kind == _NAMES[kind])
-    for digest, subjects in connection.execution_options(yield_per=_READ).execute(chosen):
+    for digest, subjects in connection.execute(chosen.execution_options(yield_per=_READ)):
         yield digest, subjects.decode().split("\n")

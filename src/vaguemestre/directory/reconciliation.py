@@ -195,7 +195,7 @@ class Reconciler:
                     self.tally.activities.created += 1
             else:
                 new.append(each)
-        left = [row for rows in had.values() for row in rows if row[_ACTIVE] and row[_ORIGIN] != "operator"]
+        left = [row for rows in had.values() for row in rows if _may_go(row)]
         for each in new:
             other = next((row for row in left if row[3] == each[0]), None)
             if other is not None:
@@ -279,7 +279,7 @@ class Reconciler:
         """Withdraw the people and the places of whom nothing is left."""
         bare = self._bare(connection)
         found = _rows(connection, tables.practitioners, bare)
-        rows = {row[0]: (*row[:_ACTIVE], False, row[_ORIGIN], self.revision) for row in found if row[_ACTIVE]}
+        rows = {row[0]: (*row[:_ACTIVE], False, row[_ORIGIN], self.revision) for row in found if _may_go(row)}
         self.tally.practitioners.changed -= sum(row[0] in rows and row[_REVISION] == self.revision for row in found)
         self.tally.practitioners.withdrawn += len(rows)
         self.write(connection, tables.practitioners, Changes(changed=rows))
@@ -330,6 +330,11 @@ _DELETES = {
     )
 }
 _BY_ID = {table: _select(table, "id") for table in (tables.practitioners, tables.organizations, tables.activities)}
+
+
+def _may_go(row: Row) -> bool:
+    """Whether a row may be withdrawn because no file names it: not what an operator put there."""
+    return bool(row[_ACTIVE]) and row[_ORIGIN] != Origin.OPERATOR.value
 
 
 def _rows(connection: sa.Connection, table: sa.Table, numbers: Sequence[int]) -> list[Row]:
