@@ -42,7 +42,7 @@ def change(place: Place, intake: Intake) -> None:
 
 def _apply(connection: sa.Connection, intake: Intake, differences: Mapping[Kind, Difference]) -> int:
     summary = intake.summary
-    before = _standing(connection)
+    before = register.counts(connection)
     summary.tally = Tally()
     revision = register.begin(connection, Origin.EXTRACTION, summary.stamp)
     kinds = [kind for kind in PEOPLE if kind in intake.files]
@@ -107,16 +107,9 @@ def _walk(
             after = bound or ""
 
 
-def _standing(connection: sa.Connection) -> dict[str, int]:
-    """How many of each thing are active."""
-    things = (tables.practitioners, tables.activities, tables.addresses)
-    counted = {table.name: sa.select(sa.func.count()).select_from(table).where(table.c.active) for table in things}
-    return {name: int(connection.execute(count).scalar_one()) for name, count in counted.items()}
-
-
 def _check_withdrawals(before: Mapping[str, int], tally: Tally, terms: Terms) -> None:
     for name, counts in tally.named():
-        if name not in before or terms.accept_withdrawals:
+        if name not in _FRENCH or terms.accept_withdrawals:
             continue
         if counts.withdrawn > terms.withdrawal_limit * before[name]:
             share = 100 * counts.withdrawn / max(before[name], 1)
