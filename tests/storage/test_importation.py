@@ -118,7 +118,7 @@ def said(where: Place) -> dict[str, set[tuple[object, ...]]]:
         for each in rows(where, tables.spellings)
         if any(row[0] == people[each.id] for row in found["practitioners"])
     }
-    found["passages"] = {(each.kind, each.digest, each.subjects) for each in rows(where, tables.passages)}
+    found["passages"] = {tuple(each) for each in rows(where, tables.passages)}
     return found
 
 

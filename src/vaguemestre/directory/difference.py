@@ -85,7 +85,11 @@ def _walk(
     all keys of the files and of the register.
     """
     keys = {key for each in differences.values() for key in each.keys}
-    whole = intake.terms.rebuild or len(keys) > _MOST_KEYS or any(not each.known for each in differences.values())
+    whole = (
+        intake.terms.rebuild
+        or len(keys) > _MOST_KEYS
+        or any(each.much or not each.known for each in differences.values())
+    )
     ordered, places = sorted(keys), None
     if whole:
         intake.watch.begin("difference", sum(intake.files[kind].size for kind in kinds))

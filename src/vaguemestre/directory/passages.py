@@ -2,20 +2,24 @@
 
 A file of two million lines comes each day, and ten thousand of them are new. It is cut into passages of some ten lines
 where the lines themselves say so: before each whose number ends with a certain digit. A line put in or taken out moves
-no cut but those beside it. Of each passage the register keeps a digest, and which keys (people, addresses) its lines are
-of. A passage of the same digest is neither split into lines nor read any further.
+no cut but those beside it. Of each passage the register keeps a digest, and of each of its lines the key (a person, an
+address) and a check. A passage of the same digest is neither split into lines nor read any further; of one that differs,
+the checks tell which keys have other lines than before.
 
 What it keeps true: what is noted is what the register says of the file, since both are written in one transaction. Where
 a key has lines in several passages, one of which has changed, all of them are found.
 
-Rules: the digest is BLAKE2b of 64 bits: a changed passage is taken for unchanged once in 10^13. Measured, a day's file of
-0.9 GB is compared in 2 s of one core; digests of each line took four times that.
+Rules: the digest is BLAKE2b of 64 bits: a changed passage is taken for unchanged once in 10^13; the check is a CRC of 32
+bits, looked at among the lines of one key in passages that differ. Measured, a day's file of 0.9 GB is compared in 2 s of
+one core; digests of each of its lines took four times that.
 """
 
 import re
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from zlib import crc32
 
 import sqlalchemy as sa
 
@@ -27,8 +31,9 @@ from vaguemestre.storage.bulk import BulkLoad, Statement
 _BLOCK = 4 << 20
 _LONGEST = 256 << 10  # octets of a passage without any cut
 _LENGTHS = 1 << 20  # a place is an offset and a length in one number, since there are many: offset * this + length
-_LOAD = BulkLoad(tables.passages, "kind", "digest", "subjects")
+_LOAD = BulkLoad(tables.passages, "kind", "digest", "subjects", "checks")
 _READ = 10_000
+_MOST_LINES = 500_000  # of passages that differ
 _DELETE = Statement("DELETE FROM passages WHERE kind = {value} AND digest {among}")
 
 KEY_COLUMN = {kind: "Adresse BAL" if kind is Kind.ADDRESSES else "Identification nationale PP" for kind in Kind}
@@ -41,11 +46,12 @@ _ADDRESS_CUTS = ("Identification nationale PP", "Identification Structure")
 class Difference:
     """What differs between a file and what was noted of the one before.
 
-    `fresh` are the digests of passages to read, `gone` those to forget; `keys` are those whose lines may have changed.
-    `known` is False where nothing was noted: all of it is new.
+    `fresh` are the digests of passages to read, `gone` those to forget; `keys` are those whose lines have changed.
+    `known` is False where nothing was noted: all of it is new; `much` where the keys are too many to be named.
     """
 
     known: bool
+    much: bool = False
     keys: set[str] = field(default_factory=set)
     fresh: set[int] = field(default_factory=set)
     gone: set[int] = field(default_factory=set)
@@ -57,7 +63,7 @@ class Difference:
         if keys:
             noted = _noted(connection, kind)
             found |= {
-                self.places[digest] for digest, held in noted if digest in self.places and not keys.isdisjoint(held)
+                self.places[digest] for digest, held, _ in noted if digest in self.places and not keys.isdisjoint(held)
             }
         return [divmod(place, _LENGTHS) for place in sorted(found)]
 
@@ -104,23 +110,33 @@ def _forced(data: bytes, start: int) -> int:
 def compare(
     connection: sa.Connection, extract: Extract, most: int, advance: Callable[[int], None] | None = None
 ) -> Difference:
-    """How a file differs from what was noted; without `keys` once they are more than `most`."""
+    """How a file differs from what was noted. No more than some hundred thousand lines are looked at, of `most` keys."""
     noted = _digests(connection, extract.kind)
     found = Difference(bool(noted))
     if not noted:
         return found
-    keys_of = finder(extract)
+    lines_of = _reader(extract)
+    now: set[tuple[str, int]] = set()
     for digest, offset, octets in scan(extract, advance):
         found.places[digest] = offset * _LENGTHS + len(octets)
         if digest not in noted:
             found.fresh.add(digest)
-            if len(found.keys) <= most:
-                found.keys.update(keys_of(octets))
+            if not found.much:
+                now.update(zip(*lines_of(octets), strict=True))
+                found.much = len(now) > _MOST_LINES
     found.gone = noted - found.places.keys()
-    if found.gone and len(found.keys) <= most:
-        for digest, keys in _noted(connection, extract.kind):
+    if found.gone and not found.much:
+        before: set[tuple[str, int]] = set()
+        for digest, keys, checks in _noted(connection, extract.kind):
             if digest in found.gone:
-                found.keys.update(keys)
+                before.update(zip(keys, array("I", checks), strict=True))
+                if len(before) > _MOST_LINES:
+                    found.much = True
+                    return found
+        found.keys = {key for key, _ in now ^ before}
+    elif not found.much:
+        found.keys = {key for key, _ in now}
+    found.much = found.much or len(found.keys) > most
     return found
 
 
@@ -133,7 +149,7 @@ def is_known(connection: sa.Connection, kind: Kind) -> bool:
 
 def note(connection: sa.Connection, extract: Extract, difference: Difference) -> None:
     """Note what differs; within the transaction that writes what it says."""
-    kind, keys_of = _NAMES[extract.kind], finder(extract)
+    kind, lines_of = _NAMES[extract.kind], _reader(extract)
     gone = sorted(difference.gone)
     for start in range(0, len(gone), _READ):
         _DELETE.run(connection, kind, gone[start : start + _READ])
@@ -142,29 +158,37 @@ def note(connection: sa.Connection, extract: Extract, difference: Difference) ->
         for digest in sorted(difference.fresh):
             offset, length = divmod(difference.places[digest], _LENGTHS)
             file.seek(offset)
-            rows.append((kind, digest, _joined(keys_of(file.read(length)))))
+            rows.append((kind, digest, *_packed(*lines_of(file.read(length)))))
     _LOAD.run(connection, rows)
 
 
 def note_all(connection: sa.Connection, extract: Extract, advance: Callable[[int], None] | None = None) -> None:
     """Note a whole file anew."""
-    kind, keys_of = _NAMES[extract.kind], finder(extract)
+    kind, lines_of = _NAMES[extract.kind], _reader(extract)
     connection.execute(tables.passages.delete().where(tables.passages.c.kind == kind))
-    rows = {digest: _joined(keys_of(octets)) for digest, _, octets in scan(extract, advance)}
-    _LOAD.run(connection, [(kind, digest, rows[digest]) for digest in sorted(rows)])
+    rows = {digest: _packed(*lines_of(octets)) for digest, _, octets in scan(extract, advance)}
+    _LOAD.run(connection, [(kind, digest, *rows[digest]) for digest in sorted(rows)])
 
 
-def finder(extract: Extract) -> Callable[[bytes], list[str]]:
-    """What gives the keys of the lines of some octets, in order; addresses in lower case."""
+def _reader(extract: Extract) -> Callable[[bytes], tuple[list[str], "array[int]"]]:
+    """What gives the keys of the lines of some octets, in order, and a check of each; addresses in lower case.
+
+    Lines without a key, which are refused where they are read, have none.
+    """
     place = extract.layout.places[KEY_COLUMN[extract.kind]]
-    find = re.compile(rb"^(?:[^|\n]*\|){%d}([^|\n]+)" % place, re.MULTILINE).findall
-    if extract.kind is Kind.ADDRESSES:
-        return lambda octets: [_text(key).strip().lower() for key in find(octets)]
-    return lambda octets: [_text(key) for key in find(octets)]
+    find = re.compile(rb"^(?:[^|\n]*\|){%d}([^|\n]+)" % place, re.MULTILINE)
+    lower = extract.kind is Kind.ADDRESSES
 
+    def read(octets: bytes) -> tuple[list[str], "array[int]"]:
+        keys, lines = find.findall(octets), octets.removesuffix(b"\n").split(b"\n")
+        if len(keys) != len(lines):
+            lines = [line for line in lines if find.match(line)]
+        texts = b"\n".join(keys).decode("utf-8", "replace").split("\n")
+        if lower:
+            texts = [each.strip().lower() for each in texts]
+        return texts if keys else [], array("I", map(crc32, lines))
 
-def _text(key: bytes) -> str:
-    return key.decode("utf-8", "replace")
+    return read
 
 
 def _cuts(extract: Extract) -> Callable[[bytes], "Iterator[re.Match[bytes]]"]:
@@ -178,8 +202,8 @@ def _digest(octets: bytes) -> int:
     return int.from_bytes(blake2b(octets, digest_size=8).digest(), "big", signed=True)
 
 
-def _joined(keys: Iterable[str]) -> bytes:
-    return "\n".join(dict.fromkeys(keys)).encode()
+def _packed(keys: Iterable[str], checks: "array[int]") -> tuple[bytes, bytes]:
+    return "\n".join(keys).encode(), checks.tobytes()
 
 
 def _digests(connection: sa.Connection, kind: Kind) -> set[int]:
@@ -187,8 +211,9 @@ def _digests(connection: sa.Connection, kind: Kind) -> set[int]:
     return set(connection.execute(chosen).scalars())
 
 
-def _noted(connection: sa.Connection, kind: Kind) -> Iterator[tuple[int, Sequence[str]]]:
+def _noted(connection: sa.Connection, kind: Kind) -> Iterator[tuple[int, Sequence[str], bytes]]:
     passages = tables.passages
-    chosen = sa.select(passages.c.digest, passages.c.subjects).where(passages.c.kind == _NAMES[kind])
-    for digest, subjects in connection.execute(chosen.execution_options(yield_per=_READ)):
-        yield digest, subjects.decode().split("\n")
+    chosen = sa.select(passages.c.digest, passages.c.subjects, passages.c.checks)
+    chosen = chosen.where(passages.c.kind == _NAMES[kind]).execution_options(yield_per=_READ)
+    for digest, subjects, checks in connection.execute(chosen):
+        yield digest, subjects.decode().split("\n"), checks

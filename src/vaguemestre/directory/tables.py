@@ -218,14 +218,15 @@ superseded = sa.Table(
     sqlite_with_rowid=False,
 )
 
-# What was read of the extraction files: each passage by its digest, and which people or addresses its lines are of, a line
-# each. Kept by `passages`.
+# What was read of the extraction files: each passage by its digest; whom or which address each of its lines is of, a line
+# each, and a check of each of them (32 bits). Kept by `passages`.
 passages = sa.Table(
     "passages",
     metadata,
     sa.Column("kind", sa.Text, primary_key=True),
     sa.Column("digest", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("subjects", sa.LargeBinary, nullable=False),
+    sa.Column("checks", sa.LargeBinary, nullable=False),
     sqlite_with_rowid=False,
 )
 
