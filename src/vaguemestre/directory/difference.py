@@ -8,8 +8,11 @@ Rules:
 2. What was noted of the files (`passages`) changes in the same transaction.
 """
 
+import itertools
+import multiprocessing
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
 
 import sqlalchemy as sa
 
@@ -18,6 +21,7 @@ from vaguemestre.directory import extracts, labels, passages, register, snapshot
 from vaguemestre.directory.bearers import AddressReconciler
 from vaguemestre.directory.building import Tally
 from vaguemestre.directory.dossiers import Reader
+from vaguemestre.directory.extracts import Extract
 from vaguemestre.directory.intake import BATCH, PEOPLE, Intake, Terms, WithdrawalsError
 from vaguemestre.directory.model import Origin
 from vaguemestre.directory.passages import Difference
@@ -25,17 +29,48 @@ from vaguemestre.directory.reconciliation import Reconciler
 from vaguemestre.directory.register import Place
 from vaguemestre.documents.extraction import Kind
 
+_LARGE = 64 << 20  # octets of files that are worth starting processes for
 _MOST_KEYS = 50_000  # people or addresses that are looked up one by one; for more, everything is compared
 
 
 def change(place: Place, intake: Intake) -> None:
+    """Change the register in use."""
+    differences = _compare(place, intake)
     opened = place.open()
     try:
-        intake.watch.begin("compare", sum(file.size for file in intake.files.values()))
-        differences = {}
-        for kind, file in intake.files.items():
-            differences[kind] = opened.read(passages.compare, file, _MOST_KEYS, intake.watch.advance)
         intake.summary.revision = opened.write(_apply, intake, differences)
+    finally:
+        opened.close()
+
+
+def _compare(place: Place, intake: Intake) -> dict[Kind, Difference]:
+    """How each file differs; large ones are looked at by two processes side by side."""
+    total = sum(file.size for file in intake.files.values())
+    intake.watch.begin("compare", total)
+    if total < _LARGE:
+        opened = place.open()
+        try:
+            return {
+                kind: opened.read(passages.compare, file, _MOST_KEYS, intake.watch.advance)
+                for kind, file in intake.files.items()
+            }
+        finally:
+            opened.close()
+    largest_first = sorted(intake.files.values(), key=lambda file: -file.size)
+    found = {}
+    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as processes:
+        for file, difference in zip(
+            largest_first, processes.map(_compare_one, itertools.repeat(place), largest_first), strict=True
+        ):
+            found[file.kind] = difference
+            intake.watch.advance(file.size)
+    return found
+
+
+def _compare_one(place: Place, file: Extract) -> Difference:
+    opened = place.open()
+    try:
+        return opened.read(passages.compare, file, _MOST_KEYS)
     finally:
         opened.close()
 
@@ -45,18 +80,20 @@ def _apply(connection: sa.Connection, intake: Intake, differences: Mapping[Kind,
     before = register.counts(connection)
     summary.tally = Tally()
     revision = register.begin(connection, Origin.EXTRACTION, summary.stamp)
-    kinds = [kind for kind in PEOPLE if kind in intake.files]
-    known = Kind.KNOW_HOW in kinds or passages.is_known(connection, Kind.KNOW_HOW)
+    known = Kind.KNOW_HOW in intake.files or passages.is_known(connection, Kind.KNOW_HOW)
     changing = Reconciler(connection, revision, summary.tally, know_how_known=known)
-    reader = Reader(kinds)
-    some = {kind: differences[kind] for kind in kinds}
-    for keys, lines in _walk(connection, intake, kinds, some, tables.practitioners.c.national_id):
-        changing.people(connection, reader.read(lines), keys)
-    labels.put(connection, reader.labels)
-    if Kind.ADDRESSES in intake.files:
+    some: dict[Kind, Difference] = {kind: differences[kind] for kind in PEOPLE if kind in differences}
+    if some:
+        whole = _is_whole(intake, some.values())
+        reader = Reader(some, None if whole else {kind: each.keys for kind, each in some.items()})
+        for keys, lines in _walk(connection, intake, some, tables.practitioners.c.national_id, whole=whole):
+            changing.people(connection, reader.read(lines), keys)
+        labels.put(connection, reader.labels)
+    if Kind.ADDRESSES in differences:
+        some = {Kind.ADDRESSES: differences[Kind.ADDRESSES]}
+        whole = _is_whole(intake, some.values())
         boxes = AddressReconciler(connection, changing)
-        kinds, some = [Kind.ADDRESSES], {Kind.ADDRESSES: differences[Kind.ADDRESSES]}
-        for keys, lines in _walk(connection, intake, kinds, some, tables.addresses.c.address_key):
+        for keys, lines in _walk(connection, intake, some, tables.addresses.c.address_key, whole=whole):
             boxes.write(connection, lines[Kind.ADDRESSES], keys)
         boxes.end(connection)
     changing.end(connection)
@@ -64,39 +101,39 @@ def _apply(connection: sa.Connection, intake: Intake, differences: Mapping[Kind,
     spellings.refresh(connection, revision - 1)
     for kind, file in intake.files.items():
         if differences[kind].known:
-            passages.note(connection, file, differences[kind])
+            passages.note(connection, file, differences[kind], revision)
         else:
-            passages.note_all(connection, file)
+            passages.note_all(connection, file, revision)
     snapshots.forget(connection, clock.now_ms() - snapshots.KEPT_MS)
     _check_withdrawals(before, summary.tally, intake.terms)
     return revision
 
 
+def _is_whole(intake: Intake, differences: Collection[Difference]) -> bool:
+    """Whether everything must be compared."""
+    return (
+        intake.terms.rebuild
+        or any(each.much or not each.known for each in differences)
+        or sum(len(each.keys) for each in differences) > _MOST_KEYS
+    )
+
+
 def _walk(
     connection: sa.Connection,
     intake: Intake,
-    kinds: Sequence[Kind],
     differences: Mapping[Kind, Difference],
     column: "sa.Column[str]",
+    *,
+    whole: bool,
 ) -> Iterator[tuple[list[str], dict[Kind, list[tuple[str, ...]]]]]:
-    """Keys whose lines may have changed, some at a time, with all their lines in these files.
+    """Keys whose lines have changed, some at a time, with their lines in the files where they have.
 
-    `column` holds the keys in the register. Where nothing is known of a file, or too much of it has changed, these are
-    all keys of the files and of the register.
+    `column` holds the keys in the register. Of the `whole`, these are all keys of the files and of the register.
     """
-    keys = {key for each in differences.values() for key in each.keys}
-    whole = (
-        intake.terms.rebuild
-        or len(keys) > _MOST_KEYS
-        or any(each.much or not each.known for each in differences.values())
-    )
-    ordered, places = sorted(keys), None
-    if whole:
-        intake.watch.begin("difference", sum(intake.files[kind].size for kind in kinds))
-    else:
-        intake.watch.begin("difference", len(keys))
-        places = {kind: each.lines_of(connection, kind, keys) for kind, each in differences.items()}
-    with intake.streams(kinds, places, keys) as streams:
+    ordered = sorted({key for each in differences.values() for key in each.keys})
+    files = [intake.files[kind] for kind in differences]
+    intake.watch.begin("difference", sum(file.size for file in files) if whole else len(ordered))
+    with intake.streams(differences, None if whole else differences) as streams:
         after = ""
         for bound, lines in extracts.batches(streams, BATCH):
             if whole:

@@ -12,7 +12,7 @@ Facts: spec directory §2; IdNat_PS and IdNat_Struct, §5.3.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from operator import itemgetter
 
@@ -178,10 +178,13 @@ _RANK = re.compile(r"4?(\d{14})")
 class Dossiers:
     """What is said of some people, by national identifier; a kind that was not read says nothing.
 
+    `told` are the people of whom a kind has a word to say, all of them without.
+
     `places` holds the line that describes a structure, by technical identifier: for `place_columns`.
     """
 
     kinds: frozenset[Kind]
+    told: Mapping[Kind, Container[str]] = field(default_factory=dict)
     named: dict[str, Named] = field(default_factory=dict)
     also_named: dict[str, Named] = field(default_factory=dict)
     exercises: dict[str, dict[Exercise, None]] = field(default_factory=dict)
@@ -189,18 +192,23 @@ class Dossiers:
     cards: dict[str, dict[str, tuple[str, ...]]] = field(default_factory=dict)
     places: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
+    def tells(self, kind: Kind, key: str) -> bool:
+        """Whether that file has a word to say of this person, if only that it names them no more."""
+        return kind in self.kinds and (kind not in self.told or key in self.told[kind])
+
 
 class Reader:
     """Reads the fields of lines into dossiers, and keeps the words of codes in `labels` by nomenclature and code."""
 
-    def __init__(self, kinds: Iterable[Kind]) -> None:
+    def __init__(self, kinds: Iterable[Kind], told: Mapping[Kind, Container[str]] | None = None) -> None:
         self.kinds = frozenset(kinds)
+        self.told = told or {}
         self.labels: dict[tuple[str, str], str] = {}
         self._seen: dict[Kind, set[tuple[str, ...]]] = {kind: set() for kind in WANTED}
 
     def read(self, lines: Mapping[Kind, Iterable[tuple[str, ...]]]) -> Dossiers:
         """The dossiers of these lines, those of a file in its order; each is what `WANTED` asks for."""
-        found = Dossiers(self.kinds)
+        found = Dossiers(self.kinds, self.told)
         self._activities(found, lines.get(Kind.ACTIVITIES, ()))
         self._know_how(found, lines.get(Kind.KNOW_HOW, ()))
         self._diplomas(found, lines.get(Kind.DIPLOMAS, ()))

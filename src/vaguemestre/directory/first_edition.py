@@ -147,10 +147,9 @@ def _spellings(built: Database, intake: Intake, progress: _Progress) -> None:
 
 
 def _passages(built: Database, intake: Intake, progress: _Progress) -> None:
-    del progress
     intake.watch.begin("passages", sum(file.size for file in intake.files.values()))
     for file in intake.files.values():
-        built.write(passages.note_all, file, intake.watch.advance)
+        built.write(passages.note_all, file, progress.revision, intake.watch.advance)
 
 
 def _parents(built: Database, intake: Intake, progress: _Progress) -> None:

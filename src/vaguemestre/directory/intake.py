@@ -1,7 +1,7 @@
 """What is taken in, and how: the files of one import, the terms, who watches, and what came of it."""
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -10,7 +10,7 @@ from vaguemestre.directory import bearers
 from vaguemestre.directory.building import Tally
 from vaguemestre.directory.dossiers import MOST_LINES, WANTED
 from vaguemestre.directory.extracts import Extract, Refusals, Stream
-from vaguemestre.directory.passages import KEY_COLUMN
+from vaguemestre.directory.passages import KEY_COLUMN, Difference
 from vaguemestre.documents.extraction import Kind
 from vaguemestre.errors import VaguemestreError
 
@@ -82,12 +82,9 @@ class Intake:
 
     @contextlib.contextmanager
     def streams(
-        self,
-        kinds: Iterable[Kind],
-        places: Mapping[Kind, Sequence[tuple[int, int]]] | None = None,
-        keys: Set[str] = frozenset(),
+        self, kinds: Iterable[Kind], differences: Mapping[Kind, Difference] | None = None
     ) -> Iterator[dict[Kind, Stream]]:
-        """The lines of files by key; with places, those alone of these keys that stand there."""
+        """The lines of files by key; with differences, those alone of the keys whose lines have changed."""
         found: dict[Kind, Stream] = {}
         with contextlib.ExitStack() as stack:
             for kind in kinds:
@@ -99,11 +96,11 @@ class Intake:
                     self.scratch,
                     self.summary.refusals,
                     most=MOST_LINES,
-                    advance=None if places else self.watch.advance,
+                    advance=None if differences else self.watch.advance,
                 )
                 stack.callback(stream.close)
-                if places is None:
+                if differences is None:
                     stream.open()
                 else:
-                    stream.open_at(places[kind], keys)
+                    stream.open_at(differences[kind].lines, differences[kind].keys)
             yield found

@@ -16,7 +16,7 @@ one core; digests of each of its lines took four times that.
 
 import re
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from zlib import crc32
@@ -26,7 +26,7 @@ import sqlalchemy as sa
 from vaguemestre.directory import tables
 from vaguemestre.directory.extracts import Extract
 from vaguemestre.documents.extraction import Kind
-from vaguemestre.storage.bulk import BulkLoad, Statement
+from vaguemestre.storage.bulk import BulkLoad, BulkSelect, Statement
 
 _BLOCK = 4 << 20
 _LONGEST = 256 << 10  # octets of a passage without any cut
@@ -38,6 +38,12 @@ _DELETE = Statement("DELETE FROM passages WHERE kind = {value} AND digest {among
 
 KEY_COLUMN = {kind: "Adresse BAL" if kind is Kind.ADDRESSES else "Identification nationale PP" for kind in Kind}
 _NAMES = {kind: kind.name.lower() for kind in Kind}
+_GONE = {
+    kind: BulkSelect(
+        f"SELECT digest, subjects, checks FROM passages WHERE kind = '{name}' AND digest IN {{keys}}"  # noqa: S608
+    )
+    for kind, name in _NAMES.items()
+}
 # Before which lines a file is cut: those whose number here ends with 0. Addresses have no number of their own.
 _ADDRESS_CUTS = ("Identification nationale PP", "Identification Structure")
 
@@ -53,19 +59,10 @@ class Difference:
     known: bool
     much: bool = False
     keys: set[str] = field(default_factory=set)
-    fresh: set[int] = field(default_factory=set)
+    fresh: dict[int, int] = field(default_factory=dict)  # where each stands: see `_LENGTHS`
     gone: set[int] = field(default_factory=set)
-    places: dict[int, int] = field(default_factory=dict)  # of all passages, by digest: see `_LENGTHS`
-
-    def lines_of(self, connection: sa.Connection, kind: Kind, keys: Set[str]) -> list[tuple[int, int]]:
-        """Where lines of these keys stand in the file (offset, length), in its order; those that are fresh included."""
-        found = {self.places[digest] for digest in self.fresh}
-        if keys:
-            noted = _noted(connection, kind)
-            found |= {
-                self.places[digest] for digest, held, _ in noted if digest in self.places and not keys.isdisjoint(held)
-            }
-        return [divmod(place, _LENGTHS) for place in sorted(found)]
+    lines: list[tuple[int, int]] = field(default_factory=list)  # of those keys: offsets and lengths, in order
+    digests: "array[int]" = field(default_factory=lambda: array("q"))  # of all passages of the file
 
 
 def scan(extract: Extract, advance: Callable[[int], None] | None = None) -> Iterator[tuple[int, int, bytes]]:
@@ -110,44 +107,46 @@ def _forced(data: bytes, start: int) -> int:
 def compare(
     connection: sa.Connection, extract: Extract, most: int, advance: Callable[[int], None] | None = None
 ) -> Difference:
-    """How a file differs from what was noted. No more than some hundred thousand lines are looked at, of `most` keys."""
+    """How a file differs from what was noted; `much` is said of more keys than `most`, or more lines than can be held."""
     noted = _digests(connection, extract.kind)
-    found = Difference(bool(noted))
-    if not noted:
+    found = Difference(noted is not None)
+    if noted is None:
         return found
     lines_of = _reader(extract)
+    places: dict[int, int] = {}
     now: set[tuple[str, int]] = set()
     for digest, offset, octets in scan(extract, advance):
-        found.places[digest] = offset * _LENGTHS + len(octets)
+        places[digest] = offset * _LENGTHS + len(octets)
         if digest not in noted:
-            found.fresh.add(digest)
-            if not found.much:
+            found.fresh[digest] = places[digest]
+            if len(now) <= _MOST_LINES:
                 now.update(zip(*lines_of(octets), strict=True))
-                found.much = len(now) > _MOST_LINES
-    found.gone = noted - found.places.keys()
-    if found.gone and not found.much:
-        before: set[tuple[str, int]] = set()
-        for digest, keys, checks in _noted(connection, extract.kind):
-            if digest in found.gone:
-                before.update(zip(keys, array("I", checks), strict=True))
-                if len(before) > _MOST_LINES:
-                    found.much = True
-                    return found
-        found.keys = {key for key, _ in now ^ before}
-    elif not found.much:
-        found.keys = {key for key, _ in now}
-    found.much = found.much or len(found.keys) > most
+    found.digests = array("q", places)
+    found.gone = noted - places.keys()
+    if len(now) > _MOST_LINES or len(found.gone) * 10 > _MOST_LINES:
+        found.much = True
+        return found
+    before: set[tuple[str, int]] = set()
+    gone = sorted(found.gone)
+    for _, subjects, checks in _GONE[extract.kind].run(connection, gone):
+        before.update(zip(_keys(subjects), array("I", bytes(checks)), strict=True))
+    found.keys = {key for key, _ in now ^ before}
+    found.much = len(found.keys) > most
+    if found.keys and not found.much:
+        lines = set(found.fresh.values())
+        for digest, subjects in _noted(connection, extract.kind):
+            if digest in places and not found.keys.isdisjoint(_keys(subjects)):
+                lines.add(places[digest])
+        found.lines = [divmod(place, _LENGTHS) for place in sorted(lines)]
     return found
 
 
 def is_known(connection: sa.Connection, kind: Kind) -> bool:
     """Whether a file of that kind was ever taken in."""
-    passages = tables.passages
-    chosen = sa.select(passages.c.digest).where(passages.c.kind == _NAMES[kind]).limit(1)
-    return connection.execute(chosen).first() is not None
+    return _digests(connection, kind) is not None
 
 
-def note(connection: sa.Connection, extract: Extract, difference: Difference) -> None:
+def note(connection: sa.Connection, extract: Extract, difference: Difference, revision: int) -> None:
     """Note what differs; within the transaction that writes what it says."""
     kind, lines_of = _NAMES[extract.kind], _reader(extract)
     gone = sorted(difference.gone)
@@ -156,18 +155,29 @@ def note(connection: sa.Connection, extract: Extract, difference: Difference) ->
     with extract.path.open("rb") as file:
         rows = []
         for digest in sorted(difference.fresh):
-            offset, length = divmod(difference.places[digest], _LENGTHS)
+            offset, length = divmod(difference.fresh[digest], _LENGTHS)
             file.seek(offset)
             rows.append((kind, digest, *_packed(*lines_of(file.read(length)))))
     _LOAD.run(connection, rows)
+    _note_file(connection, extract, difference.digests, revision)
 
 
-def note_all(connection: sa.Connection, extract: Extract, advance: Callable[[int], None] | None = None) -> None:
+def note_all(
+    connection: sa.Connection, extract: Extract, revision: int, advance: Callable[[int], None] | None = None
+) -> None:
     """Note a whole file anew."""
     kind, lines_of = _NAMES[extract.kind], _reader(extract)
     connection.execute(tables.passages.delete().where(tables.passages.c.kind == kind))
     rows = {digest: _packed(*lines_of(octets)) for digest, _, octets in scan(extract, advance)}
     _LOAD.run(connection, [(kind, digest, *rows[digest]) for digest in sorted(rows)])
+    _note_file(connection, extract, array("q", rows), revision)
+
+
+def _note_file(connection: sa.Connection, extract: Extract, digests: "array[int]", revision: int) -> None:
+    readings = tables.readings
+    connection.execute(readings.delete().where(readings.c.kind == _NAMES[extract.kind]))
+    row = {"kind": _NAMES[extract.kind], "name": extract.name, "stamp": extract.stamp, "revision": revision}
+    connection.execute(readings.insert().values(**row, digests=digests.tobytes()))
 
 
 def _reader(extract: Extract) -> Callable[[bytes], tuple[list[str], "array[int]"]]:
@@ -206,14 +216,18 @@ def _packed(keys: Iterable[str], checks: "array[int]") -> tuple[bytes, bytes]:
     return "\n".join(keys).encode(), checks.tobytes()
 
 
-def _digests(connection: sa.Connection, kind: Kind) -> set[int]:
-    chosen = sa.select(tables.passages.c.digest).where(tables.passages.c.kind == _NAMES[kind])
-    return set(connection.execute(chosen).scalars())
+def _digests(connection: sa.Connection, kind: Kind) -> set[int] | None:
+    chosen = sa.select(tables.readings.c.digests).where(tables.readings.c.kind == _NAMES[kind])
+    packed = connection.execute(chosen).scalar()
+    return None if packed is None else set(array("q", bytes(packed)))
 
 
-def _noted(connection: sa.Connection, kind: Kind) -> Iterator[tuple[int, Sequence[str], bytes]]:
+def _noted(connection: sa.Connection, kind: Kind) -> Iterator[tuple[int, bytes]]:
     passages = tables.passages
-    chosen = sa.select(passages.c.digest, passages.c.subjects, passages.c.checks)
-    chosen = chosen.where(passages.c.kind == _NAMES[kind]).execution_options(yield_per=_READ)
-    for digest, subjects, checks in connection.execute(chosen):
-        yield digest, subjects.decode().split("\n"), checks
+    chosen = sa.select(passages.c.digest, passages.c.subjects).where(passages.c.kind == _NAMES[kind])
+    for row in connection.execute(chosen.execution_options(yield_per=_READ)):
+        yield row[0], row[1]
+
+
+def _keys(subjects: bytes) -> list[str]:
+    return bytes(subjects).decode().split("\n")

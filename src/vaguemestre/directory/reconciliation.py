@@ -129,12 +129,12 @@ class Reconciler:
             person = before[0] if before is not None else self.new_person()
             had, shown = held.qualifications.get(person, set()), held.cards.get(person, {})
             has = self._qualifications(dossiers, key, had)
-            shows = dict(dossiers.cards.get(key, {})) if Kind.CARDS in dossiers.kinds else shown
+            shows = dict(dossiers.cards.get(key, {})) if dossiers.tells(Kind.CARDS, key) else shown
             if has != had:
                 qualifications[person] = has
             if shows != shown:
                 cards[person] = shows
-            exercises = dossiers.exercises.get(key, {}) if Kind.ACTIVITIES in dossiers.kinds else None
+            exercises = dossiers.exercises.get(key, {}) if dossiers.tells(Kind.ACTIVITIES, key) else None
             practises = self._activities(person, exercises, numbers, held.activities.get(person, []), activities)
             said = named is not None or bool(has or shows or practises)
             if not said:
@@ -164,9 +164,10 @@ class Reconciler:
         self, dossiers: Dossiers, key: str, had: Set[tuple[str, str, str]]
     ) -> set[tuple[str, str, str]]:
         told: set[str] = set()
-        for kind in dossiers.kinds:
-            told |= _QUALIFICATIONS_OF.get(kind, set())
-        if Kind.ACTIVITIES in dossiers.kinds and not self._know_how_known:
+        for kind, qualified in _QUALIFICATIONS_OF.items():
+            if dossiers.tells(kind, key):
+                told |= qualified
+        if not self._know_how_known and dossiers.tells(Kind.ACTIVITIES, key):
             told |= _QUALIFICATIONS_OF[Kind.KNOW_HOW]
         said = {each for each in dossiers.qualifications.get(key, ()) if each[0] in told}
         return said | {each for each in had if each[0] not in told}
@@ -357,9 +358,8 @@ def _hold(connection: sa.Connection, keys: Sequence[str], dossiers: Dossiers) ->
     for row in _CARDS.run(connection, numbers):
         cards[row[0]][row[1]] = tuple(row[2:])
     activities: dict[int, list[Row]] = defaultdict(list)
-    if Kind.ACTIVITIES in dossiers.kinds or numbers:
-        for row in _ACTIVITIES.run(connection, numbers):
-            activities[row[2]].append(plain(tables.activities, row))
+    for row in _ACTIVITIES.run(connection, numbers):
+        activities[row[2]].append(plain(tables.activities, row))
     places = {row[1]: plain(tables.organizations, row) for row in _PLACES.run(connection, sorted(dossiers.places))}
     return _Held(people, qualifications, cards, activities, places)
 

@@ -218,6 +218,19 @@ superseded = sa.Table(
     sqlite_with_rowid=False,
 )
 
+# The extraction files taken in last, one of each kind: its name and stamp, the revision it made, the digests of all its
+# passages (64 bits each, in the machine's order).
+readings = sa.Table(
+    "readings",
+    metadata,
+    sa.Column("kind", sa.Text, primary_key=True),
+    _text("name"),
+    _text("stamp"),
+    sa.Column("revision", sa.BigInteger, nullable=False),
+    sa.Column("digests", sa.LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 # What was read of the extraction files: each passage by its digest; whom or which address each of its lines is of, a line
 # each, and a check of each of them (32 bits). Kept by `passages`.
 passages = sa.Table(
