@@ -118,7 +118,7 @@ class Place:
         From here on whoever opens the register gets it; who has the former one open goes on reading it whole.
         A crash before the last line leaves the former in use and the new one to be resumed.
         """
-        built.write(_index)
+        built.write(index)
         if self.url:
             built.write(_exchange)
             built.close()
@@ -222,6 +222,13 @@ def link_parents(connection: sa.Connection, revision: int) -> None:
     connection.execute(below.update().where(below.c.revision == revision, *of_another).values(parent_id=entity))
 
 
+def index(connection: sa.Connection) -> None:
+    """Make the indexes of an edition that has none yet."""
+    for each in tables.INDEXES:
+        connection.execute(sa.schema.CreateIndex(each, if_not_exists=True))
+    connection.exec_driver_sql("ANALYZE")
+
+
 def following(connection: sa.Connection, kind: type[Thing]) -> int:
     """The identifier after the last that a thing of this kind was given. Within the write that gives it."""
     return int(connection.execute(sa.select(sa.func.max(_TABLES[kind].c.id))).scalar() or 0) + 1
@@ -266,12 +273,6 @@ def _create(connection: sa.Connection) -> None:
         tables.facts.insert(),
         [{"name": "version", "value": VERSION}, {"name": "edition", "value": secrets.token_hex(8)}],
     )
-
-
-def _index(connection: sa.Connection) -> None:
-    for index in tables.INDEXES:
-        connection.execute(sa.schema.CreateIndex(index, if_not_exists=True))
-    connection.exec_driver_sql("ANALYZE")
 
 
 def _exchange(connection: sa.Connection) -> None:
