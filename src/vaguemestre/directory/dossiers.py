@@ -295,6 +295,7 @@ def place_columns(technical_id: str, line: tuple[str, ...]) -> tuple[str, ...]:
         line[19],
         line[20],
         fold(line[19]),
+        fold(" ".join(filter(None, line[24:28]))),
         line[21],
         "",
         *line[22:33],
