@@ -7,7 +7,7 @@ Flow of a build: the register's records in one snapshot → their words, counted
 while the next are read, many rows a statement, so that neither waits for Python's lock → vocabulary → in its place.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -186,7 +186,9 @@ class _Writing:
         self._absent: list[Any] = []
         self._numbers: list[Any] = []
         self._namesakes: list[Any] = []
-        self._counts: dict[str, int] = {}
+        self._own: list[str] = []  # words of records not counted yet
+        self._other: list[str] = []
+        self._counts: tuple[Counter[str], Counter[str]] = Counter(), Counter()
         self._rows = 0
         connection.execute("BEGIN")
         for table in ("present", "absent"):
@@ -196,20 +198,17 @@ class _Writing:
     def add(self, record: Record, spoken: Spoken) -> None:
         """Take one more record; they come in the order of their numbers."""
         thing = record.thing
-        counts, get = self._counts, self._counts.get
         if record.active:
             own, other, line = entries.indexed(record, spoken)
-            for word in own:
-                counts[word] = get(word, 0) + vocabulary.OWN_ONE
-            for word in other:
-                counts[word] = get(word, 0) + 1
+            self._own += own
+            self._other += other
             doc = index.row_number(thing, 1)
             (self._present if record.mailboxes else self._absent).append((doc, line))
             self._rows += 1
         else:
             doc = 0
         self._records.append((thing, doc, record))
-        self._numbers.extend((number, thing) for number in entries.numbers(record))
+        self._numbers += [(number, thing) for number in entries.numbers(record)]
         if record.active and isinstance(record, Person):
             self._namesakes.append(_namesake(record))
         if len(self._records) >= _BATCH:
@@ -222,8 +221,8 @@ class _Writing:
             self._run(f"INSERT INTO {table} ({table}) VALUES ('optimize')")
             self._run(f"INSERT INTO {table} ({table}, rank) VALUES ('automerge', 4)")
             self._run(f"INSERT INTO {table} ({table}, rank) VALUES ('hashsize', 1048576)")
-        listed = list(vocabulary.rows({word: n for word, n in self._counts.items() if not word.isdigit()}))
-        self._counts.clear()
+        listed = list(vocabulary.rows(*self._counts))
+        self._counts = Counter(), Counter()
         for start in range(0, len(listed), _ROWS):
             self._run(_INSERT_WORDS, listed[start : start + _ROWS])
         for part in vocabulary.traces(listed):
@@ -245,6 +244,9 @@ class _Writing:
         self._connection.close()
 
     def _flush(self) -> None:
+        for counts, said in zip(self._counts, (self._own, self._other), strict=True):
+            counts.update(said)
+            said.clear()
         self._run(_INSERT_RECORDS, self._records)
         self._run(_INSERT_WORDS_OF.format(table="present"), self._present)
         self._run(_INSERT_WORDS_OF.format(table="absent"), self._absent)

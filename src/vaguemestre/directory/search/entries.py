@@ -11,14 +11,20 @@ import hashlib
 from functools import lru_cache
 from typing import Final
 
-from vaguemestre.directory.search.records import Mailbox, Person, Place, Record
+from vaguemestre.directory.search.records import Person, Record
 from vaguemestre.directory.search.spoken import DEPARTMENTS, PROFESSIONS, SECTORS, SPECIALITIES, Spoken
 from vaguemestre.documents.names import name_words, plain_words
 from vaguemestre.documents.words import words
 
 OWN: Final = "n"
 OTHER: Final = "w"
+_BEFORE_OWN, _BEFORE_OTHER = f" {OWN}", f" {OTHER}"
 _COMMON = frozenset(("mssante", "fr"))  # in every address: it would tell nothing
+
+
+def kind_filter(kind: str) -> str:
+    """The word that filters a kind of address (PER, ORG, APP, CAB)."""
+    return "fm" + kind.lower()
 
 
 def own_words(record: Record) -> set[str]:
@@ -32,48 +38,55 @@ def own_words(record: Record) -> set[str]:
 def other_words(record: Record, spoken: Spoken) -> set[str]:
     """The words of everything else that a record says."""
     found: set[str] = set()
-    of_person = isinstance(record, Person)
+    update = found.update
     if isinstance(record, Person):
         for code in record.professions:
-            found.update(spoken.words(PROFESSIONS, code))
+            update(spoken.words(PROFESSIONS, code))
         for code in record.know_how:
-            found.update(spoken.words(SPECIALITIES, code))
+            update(spoken.words(SPECIALITIES, code))
+        for place in record.places:
+            update(structure_words(place.name))
+            if place.sign:
+                update(structure_words(place.sign))
+    elif record.places[0].sector:
+        update(spoken.words(SECTORS, record.places[0].sector))
     for place in record.places:
-        _add_place(found, place, spoken, named=of_person)
+        update(_where_words(place.city, place.postcode, place.department))
+        if place.department:
+            update(spoken.words(DEPARTMENTS, place.department))
     for mailbox in record.mailboxes:
-        _add_mailbox(found, mailbox)
+        update(address_words(mailbox.address))
+        if mailbox.service:
+            update(plain_words(mailbox.service))
+        if mailbox.description:
+            update(plain_words(mailbox.description))
     return found
 
 
 def filters(record: Record) -> set[str]:
     """The codes that a record is filtered by, marks included."""
-    found = {f"fm{mailbox.kind.lower()}" for mailbox in record.mailboxes}
+    found = {kind_filter(mailbox.kind) for mailbox in record.mailboxes}
     if isinstance(record, Person):
-        found.update(profession_filter(code) for code in record.professions)
-        found.update(know_how_filter(code) for code in record.know_how)
+        found.update([profession_filter(code) for code in record.professions])
+        found.update([know_how_filter(code) for code in record.know_how])
     for place in record.places:
-        if place.department:
-            found.add(department_filter(place.department))
-        if place.city:
-            found.add(town_filter(place.city))
+        found.update(_where_filters(place.city, place.department))
         if place.finess or place.siret:
             found.add(organization_filter(place.organization_id))
     return found
-
-
-def indexed(record: Record, spoken: Spoken) -> tuple[set[str], set[str], str]:
-    """A record's own words, its other ones, and the line of marked words that the index takes."""
-    own, other, codes = word_sets(record, spoken)
-    line = [OWN + word for word in own]
-    line += [OTHER + word for word in other]
-    line += codes
-    return own, other, " ".join(line)
 
 
 def word_sets(record: Record, spoken: Spoken) -> tuple[set[str], set[str], set[str]]:
     """All that the index says of a record: its own words, its other ones, its filters."""
     own = own_words(record)
     return own, other_words(record, spoken) - own, filters(record)
+
+
+def indexed(record: Record, spoken: Spoken) -> tuple[set[str], set[str], str]:
+    """A record's own words, its other ones, and the line of marked words that the index takes."""
+    own, other, codes = word_sets(record, spoken)
+    line = f"{' '.join(codes)}{_BEFORE_OWN if own else ''}{_BEFORE_OWN.join(own)}"
+    return own, other, f"{line}{_BEFORE_OTHER if other else ''}{_BEFORE_OTHER.join(other)}"
 
 
 def numbers(record: Record) -> list[int]:
@@ -88,7 +101,7 @@ def numbers(record: Record) -> list[int]:
 
 def number(identifier: str) -> int:
     """The key of an identifier: itself where it is a number, below zero a digest of any other."""
-    if identifier.isascii() and identifier.isdigit() and len(identifier) < 18:
+    if identifier.isdigit() and len(identifier) < 18:
         return int(identifier)
     return int.from_bytes(hashlib.blake2b(identifier.encode(), digest_size=8).digest(), "big") | -(1 << 63)
 
@@ -98,16 +111,19 @@ def namesake(person: Person) -> int:
     return _digest(" ".join(words(person.family)) + "|" + " ".join(words(person.given)))
 
 
+@lru_cache(maxsize=4096)
 def profession_filter(code: str) -> str:
     """The word that filters a profession (TRE_G15)."""
     return "fp" + _token(code)
 
 
+@lru_cache(maxsize=4096)
 def know_how_filter(code: str) -> str:
     """The word that filters know-how (TRE_R38 and others)."""
     return "fk" + _token(code)
 
 
+@lru_cache(maxsize=4096)
 def department_filter(code: str) -> str:
     """The word that filters a département (13, 2A, 971)."""
     return "fd" + _token(code)
@@ -141,31 +157,29 @@ def structure_words(text: str) -> tuple[str, ...]:
     return (*found, *made)
 
 
-def _add_place(found: set[str], place: Place, spoken: Spoken, *, named: bool) -> None:
-    found.update(name_words(place.city))
-    if place.postcode:
-        found.add(place.postcode.lower())
-    if place.department:
-        found.add(place.department.lower())
-        found.update(spoken.words(DEPARTMENTS, place.department))
-    if place.sector:
-        found.update(spoken.words(SECTORS, place.sector) if not named else ())
-    if named:
-        found.update(structure_words(place.name))
-        found.update(structure_words(place.sign))
+@lru_cache(maxsize=65_536)
+def _where_words(city: str, postcode: str, department: str) -> tuple[str, ...]:
+    return (*name_words(city), *words(postcode), *words(department))
 
 
-def _add_mailbox(found: set[str], mailbox: Mailbox) -> None:
-    found.update(address_words(mailbox.address))
-    found.update(plain_words(mailbox.service))
-    found.update(plain_words(mailbox.description))
+@lru_cache(maxsize=65_536)
+def _where_filters(city: str, department: str) -> tuple[str, ...]:
+    found = (town_filter(city),) if city else ()
+    return (*found, department_filter(department)) if department else found
 
 
 def address_words(address: str) -> list[str]:
     """The words of an address, but those that all have."""
-    return [word for word in words(address) if word not in _COMMON]
+    local, _, domain = address.rpartition("@")
+    return [*words(local), *_domain_words(domain)]
 
 
+@lru_cache(maxsize=16_384)
+def _domain_words(domain: str) -> tuple[str, ...]:
+    return tuple(word for word in words(domain) if word not in _COMMON)
+
+
+@lru_cache(maxsize=16_384)
 def _token(code: str) -> str:
     return "".join(words(code))
 

@@ -15,8 +15,6 @@ from vaguemestre.directory.search.index import LONGEST_PREFIX, WORD_BITS
 from vaguemestre.documents import mistakes
 from vaguemestre.documents.phonetics import sound
 
-OWN_ONE = 1 << 32  # a count is one number: in names above, elsewhere below
-_OTHER_MASK = OWN_ONE - 1
 _RARE = 3  # a word that stands in fewer records, and in no name, is more often a mistake itself than mistaken
 _LONGEST = 30
 _MOST_NEAR = 24
@@ -37,11 +35,11 @@ class NearWord:
     cost: int
 
 
-def rows(counts: Mapping[str, int]) -> Rows:
-    """The rows of `words` for counted words, in alphabetical order, numbered from 1."""
-    for number, word in enumerate(sorted(counts), 1):
-        count = counts[word]
-        own, other = count >> 32, count & _OTHER_MASK
+def rows(in_names: Mapping[str, int], elsewhere: Mapping[str, int]) -> Rows:
+    """The rows of `words` for words counted in names and elsewhere, in alphabetical order, numbered from 1."""
+    kept = sorted(word for word in in_names.keys() | elsewhere.keys() if not word.isdigit())
+    for number, word in enumerate(kept, 1):
+        own, other = in_names.get(word, 0), elsewhere.get(word, 0)
         yield number, word, own, other, sound(word) if _mistakable(word, own, other) else ""
 
 
