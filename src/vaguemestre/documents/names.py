@@ -9,12 +9,14 @@ Rules: particles are words like others of what is kept; of what is asked they ar
 """
 
 from functools import lru_cache
+from itertools import pairwise
 
 from vaguemestre.documents.words import words
 
 PARTICLES = frozenset(
     ("d", "de", "des", "du", "l", "la", "le", "les", "et", "a", "au", "aux", "en", "sur", "sous", "ep", "ne", "nee")
-    + ("van", "von", "der", "den", "ter", "da", "dos", "do", "di", "del", "della", "el", "al", "ben", "bel", "y", "e")
+).union(
+    ("van", "von", "der", "den", "ter", "da", "dos", "do", "di", "del", "della", "el", "al", "ben", "bel", "y", "e")
 )
 CIVILITIES = frozenset(("m", "mr", "mme", "mlle", "monsieur", "madame", "dr", "docteur", "pr", "professeur", "me"))
 _SHORT = {"st": "saint", "ste": "sainte", "sts": "saints", "stes": "saintes"}
@@ -28,7 +30,7 @@ def name_words(text: str) -> tuple[str, ...]:
     if len(found) < 2:
         return tuple(found if not found or found[0] not in _SHORT else [*found, _SHORT[found[0]]])
     whole = [_SHORT[word] for word in found if word in _SHORT]
-    pairs = [a + b for a, b in zip(found, found[1:], strict=False)]
+    pairs = [a + b for a, b in pairwise(found)]
     joined = [*pairs, "".join(found)] if len(found) > 2 else pairs
     return tuple(dict.fromkeys([*found, *whole, *(word for word in joined if len(word) <= _MOST_JOINED)]))
 

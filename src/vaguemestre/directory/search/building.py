@@ -33,17 +33,24 @@ Progress = Callable[[int, int], None]  # records done, of how many at most
 _BATCH = 1000
 _ROWS = 20_000
 _AHEAD = 3
-_FULL_TEXT_OCTETS = 48 * 1024 * 1024
 _DEAD_SHARE = 0.25  # rows of former versions, beyond which a new index is worth its time
 _IDS = 500
 
+# One list of rows for each word, however long the build takes to come to it.
+_WHILE_BUILT = (
+    "INSERT INTO {table} ({table}, rank) VALUES ('hashsize', 50331648)",
+    "INSERT INTO {table} ({table}, rank) VALUES ('automerge', 0)",
+)
+_ONCE_BUILT = (
+    "INSERT INTO {table} ({table}) VALUES ('optimize')",
+    "INSERT INTO {table} ({table}, rank) VALUES ('automerge', 4)",
+    "INSERT INTO {table} ({table}, rank) VALUES ('hashsize', 1048576)",
+)
 _INSERT_RECORDS = "INSERT INTO records SELECT value->>0, value->>1, value->2 FROM json_each(?)"
 _INSERT_WORDS_OF = "INSERT INTO {table} (rowid, words) SELECT value->>0, value->>1 FROM json_each(?)"
 _INSERT_IDENTIFIERS = "INSERT OR IGNORE INTO identifiers SELECT value->>0, value->>1 FROM json_each(?)"
 _INSERT_NAMESAKES = "INSERT INTO namesakes SELECT value->>0, value->>1, value->>2, value->>3 FROM json_each(?)"
-_INSERT_WORDS = (
-    "INSERT INTO words SELECT value->>0, value->>1, value->>2, value->>3, value->>4 FROM json_each(?)"
-)
+_INSERT_WORDS = "INSERT INTO words SELECT value->>0, value->>1, value->>2, value->>3, value->>4 FROM json_each(?)"
 _INSERT_NEAR = "INSERT OR IGNORE INTO near SELECT value FROM json_each(?)"
 
 _encode = msgspec.json.Encoder().encode
@@ -119,9 +126,7 @@ def _standing(shelf: Shelf, edition: str) -> Any:
     return None
 
 
-def _build(
-    connection: sa.Connection, shelf: Shelf, progress: Progress | None, edition: str, revision: int
-) -> int:
+def _build(connection: sa.Connection, shelf: Shelf, progress: Progress | None, edition: str, revision: int) -> int:
     path = shelf.new()
     writing = _Writing(index.create(path, shelf.key))
     try:
@@ -131,7 +136,8 @@ def _build(
             for table in (tables.practitioners, tables.organizations)
         )
         made = 0
-        for record in chain(reading.people(connection), reading.structures(connection)):
+        records: Iterable[Record] = chain(reading.people(connection), reading.structures(connection))
+        for record in records:
             writing.add(record, spoken)
             made += 1
             if progress is not None and made % _BATCH == 0:
@@ -192,8 +198,8 @@ class _Writing:
         self._rows = 0
         connection.execute("BEGIN")
         for table in ("present", "absent"):
-            connection.execute(f"INSERT INTO {table} ({table}, rank) VALUES ('hashsize', {_FULL_TEXT_OCTETS})")
-            connection.execute(f"INSERT INTO {table} ({table}, rank) VALUES ('automerge', 0)")
+            for statement in _WHILE_BUILT:
+                connection.execute(statement.format(table=table))
 
     def add(self, record: Record, spoken: Spoken) -> None:
         """Take one more record; they come in the order of their numbers."""
@@ -218,9 +224,8 @@ class _Writing:
         """Write what is left, the vocabulary and what the index says of itself; then it can be put in place."""
         self._flush()
         for table in ("present", "absent"):
-            self._run(f"INSERT INTO {table} ({table}) VALUES ('optimize')")
-            self._run(f"INSERT INTO {table} ({table}, rank) VALUES ('automerge', 4)")
-            self._run(f"INSERT INTO {table} ({table}, rank) VALUES ('hashsize', 1048576)")
+            for statement in _ONCE_BUILT:
+                self._run(statement.format(table=table))
         listed = list(vocabulary.rows(*self._counts))
         self._counts = Counter(), Counter()
         for start in range(0, len(listed), _ROWS):
@@ -268,9 +273,7 @@ class _Writing:
 
 
 def _namesake(person: Person) -> tuple[int, int, str, str]:
-    profession = person.professions[0] if person.professions else ""
-    department = next((place.department for place in person.places if place.department), "")
-    return entries.namesake(person), person.thing, profession, department
+    return entries.namesake(person), person.thing, *entries.profile(person)
 
 
 def _follow(connection: sa.Connection, opened: Any, seen: int, revision: int) -> int:

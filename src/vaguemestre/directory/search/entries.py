@@ -13,7 +13,7 @@ from typing import Final
 
 from vaguemestre.directory.search.records import Person, Record
 from vaguemestre.directory.search.spoken import DEPARTMENTS, PROFESSIONS, SECTORS, SPECIALITIES, Spoken
-from vaguemestre.documents.names import name_words, plain_words
+from vaguemestre.documents.names import name_words, plain_words, written_out
 from vaguemestre.documents.words import words
 
 OWN: Final = "n"
@@ -111,6 +111,12 @@ def namesake(person: Person) -> int:
     return _digest(" ".join(words(person.family)) + "|" + " ".join(words(person.given)))
 
 
+def profile(person: Person) -> tuple[str, str]:
+    """What tells a person from others of the same name at a glance: profession and département; empty where unknown."""
+    profession = person.professions[0] if person.professions else ""
+    return profession, next((place.department for place in person.places if place.department), "")
+
+
 @lru_cache(maxsize=4096)
 def profession_filter(code: str) -> str:
     """The word that filters a profession (TRE_G15)."""
@@ -131,8 +137,13 @@ def department_filter(code: str) -> str:
 
 @lru_cache(maxsize=65_536)
 def town_filter(city: str) -> str:
-    """The word that filters a town, whatever its hyphens, accents, and St for Saint."""
-    return "ft" + "".join("saint" if word == "st" else "sainte" if word == "ste" else word for word in words(city))
+    """The word that filters a town, whatever its hyphens, accents, and St for Saint; without arrondissement or cedex."""
+    kept: list[str] = []
+    for word in words(city):
+        if kept and (word[:1].isdigit() or word == "cedex"):
+            break
+        kept.append(written_out(word))
+    return "ft" + "".join(kept)
 
 
 def organization_filter(id_: int) -> str:

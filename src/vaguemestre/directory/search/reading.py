@@ -82,9 +82,7 @@ def _people_of(connection: sa.Connection, ids: Sequence[int] | None) -> Iterator
         entitled = entitled.where(_qualifications.practitioner_id.in_(ids))
         practising = practising.where(_activities.practitioner_id.in_(ids))
         written_to = written_to.where(_addresses.practitioner_id.in_(ids))
-    qualified, active, addressed = (
-        _Groups(_stream(connection, each)) for each in (entitled, practising, written_to)
-    )
+    qualified, active, addressed = (_Groups(_stream(connection, each)) for each in (entitled, practising, written_to))
     for row in _stream(connection, persons):
         yield _person(row, qualified.of(row[0]), active.of(row[0]), addressed.of(row[0]))
 
@@ -92,7 +90,9 @@ def _people_of(connection: sa.Connection, ids: Sequence[int] | None) -> Iterator
 def _person(row: Any, qualified: list[Any], practising: list[Any], addressed: list[Any]) -> Person:
     id_, national_id, rpps, civility, title, family, given, active, profession, origin, revision = row
     if not active:
-        return Person(id_, national_id, rpps, civility, title, family, given, False, [profession], [], [], [], origin, revision)
+        return Person(
+            id_, national_id, rpps, civility, title, family, given, False, [profession], [], [], [], origin, revision
+        )
     professions = {profession: None} if profession else {}
     know_how: dict[str, None] = {}
     for _, what, code in qualified:

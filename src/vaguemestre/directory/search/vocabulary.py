@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-from vaguemestre.directory.search.index import LONGEST_PREFIX, WORD_BITS
+from vaguemestre.directory.search.index import WORD_BITS
 from vaguemestre.documents import mistakes
 from vaguemestre.documents.phonetics import sound
 
@@ -122,14 +122,6 @@ def _sharing_a_trace(connection: Any, word: str, most: int) -> list[tuple[str, i
         numbers.update([row[0] & _WORD_MASK for row in execute(statement, (low, low | _WORD_MASK))])
     one = "SELECT word, own, other FROM words WHERE number = ?"
     return [execute(one, (number,)).fetchone() for number in numbers]
-
-
-def continuations(connection: Any, start: str) -> list[str] | None:
-    """The words to ask for where those that begin with `start` are wanted; None: ask for the beginning itself."""
-    if len(start) <= LONGEST_PREFIX:
-        return None
-    found = beginning(connection, start)
-    return None if found is None else [word for word, _, _ in found]
 
 
 def _after(start: str) -> str:
