@@ -28,6 +28,7 @@ from typing import Final
 from vaguemestre.directory.fictitious import names, places, professions
 from vaguemestre.directory.fictitious.places import CHIEF_TOWNS, COMMUNES, DEPARTMENTS, Commune
 from vaguemestre.directory.fictitious.professions import PROFESSIONS, STRUCTURES, KnowHow, Profession
+from vaguemestre.directory.identifiers import key
 
 FIRST_DAY: Final = date(2026, 1, 5)
 NATION: Final = 1_950_000
@@ -61,7 +62,7 @@ class Fiction:
     """Which register: how many people it had on its first day, its seed, and how many days passed since.
 
     `lone` is the share of employed people whose place is theirs alone in the register: 0, and there is about one
-    organization for two people; 1, and there is about one for each, as in the national register with all it holds.
+    organization for three people; 1, and there is about one for each, as in the national register with all it holds.
     """
 
     people: int
@@ -114,19 +115,6 @@ class _Person:
         return f"{self.profession.code}|{self.profession.label}|{self.category}|{professions.CATEGORIES[self.category]}"
 
 
-def key(number: int) -> int:
-    """The Luhn key that follows a number."""
-    total = 0
-    while number:
-        number, last = divmod(number, 10_000)
-        total += _SUMS[last]
-    return -total % 10
-
-
-_SUMS: Final = tuple(
-    sum(int(digit) for digit in f"{number // 1000}{number // 100 % 10 * 2}{number // 10 % 10}{number % 10 * 2}")
-    for number in range(10_000)
-)
 # Of activities, know-how, diplomas, cards, addresses.
 Rows = tuple[list[str], list[str], list[str], list[str], list[str]]
 _NOBODY: Final[Rows] = ([], [], [], [], [])
