@@ -1,7 +1,7 @@
 """How a French name sounds: a key that spellings of one sound share.
 
-What it keeps true: a key depends on letters alone, in any case and with any accents; it never raises; the key of a key's
-word is short (no longer than the word). Sound-alikes are told apart by nothing but what is heard: Dupont and Dupond,
+What it keeps true: a key depends on letters alone, in any case and with any accents; nothing raises, and the time is linear
+in the word. Sound-alikes are told apart by nothing but what is heard: Dupont and Dupond,
 Lefèvre and Lefebvre, Philippe and Filip, Renault, Renaud and Reynaud are one.
 
 Rules, in the order in which a reader aloud would apply them: groups of letters that make one consonant; c and g by what

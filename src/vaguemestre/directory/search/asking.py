@@ -10,7 +10,7 @@ another may be one ("Le Gall": legall; "Jean Pierre": jeanpierre). An address is
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Any, Final
 
@@ -26,6 +26,7 @@ MOST_LETTERS: Final = 200
 
 _NONE = "x"  # a word that no record has, since none has this mark
 _CHUNKS = re.compile(r"[\s,;]+")
+_OF_ADDRESS = re.compile(r"@|\.mssante\.?f?r?$", re.IGNORECASE)  # what all addresses have would find nobody
 _NUMBER = re.compile(r"\d[\d  .]*\d|\d")
 _IDENTIFIER_LENGTHS = frozenset((9, 11, 12, 14))  # FINESS or SIREN or ADELI, RPPS, IdNat_PS, SIRET
 _CORSICAN_FINESS = re.compile(r"2[AB]\d{7}", re.IGNORECASE)
@@ -68,9 +69,13 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A text taken apart. `identifiers` are what may be numbers or addresses, as they are looked up."""
+    """A text taken apart. `identifiers` are what may be numbers or addresses, as they are looked up.
+
+    `words` are all to be looked for, those of identifiers included; `apart` are the others.
+    """
 
     words: list[Word]
+    apart: list[Word]
     identifiers: list[str]
     set_aside: list[str]  # particles: who has them is preferred
     unfinished_particle: bool  # the last word may be a particle just typed
@@ -88,19 +93,20 @@ def question(text: str) -> Question:
     found = [
         word
         for chunk in _CHUNKS.split(text)
-        for word in (entries.address_words(chunk.lower()) if "@" in chunk else words(chunk))
+        for word in (entries.address_words(chunk.lower()) if _OF_ADDRESS.search(chunk) else words(chunk))
     ]
     finished = text[-1:].isspace()
     kept, set_aside = _sorted_out(found, finished=finished)
     last = found[-1] if found else ""
     unfinished = not finished and last in PARTICLES and len(kept) > 1
-    return Question(kept[:MOST_WORDS], identifiers, set_aside, unfinished)
+    apart = [word for word in kept if not any(word.forms[0] in each for each in identifiers)] if identifiers else kept
+    return Question(kept[:MOST_WORDS], apart[:MOST_WORDS], identifiers, set_aside, unfinished)
 
 
 def without_last(asked: Question) -> Question:
     """The same question, its last word set aside."""
     last = asked.words[-1].forms[0]
-    return Question(asked.words[:-1], asked.identifiers, [*asked.set_aside, last], False)
+    return replace(asked, words=asked.words[:-1], set_aside=[*asked.set_aside, last], unfinished_particle=False)
 
 
 def _sorted_out(found: Sequence[str], *, finished: bool) -> tuple[list[Word], list[str]]:

@@ -23,7 +23,7 @@ from vaguemestre.directory.search.answers import Answer, Dates, Found
 from vaguemestre.directory.search.asking import Breadth, Expressions, Question, Where
 from vaguemestre.directory.search.index import Shelf
 from vaguemestre.directory.search.ranking import Nearby, Ranked, in_order, rank
-from vaguemestre.directory.search.records import STRUCTURES, Person, Record, decode
+from vaguemestre.directory.search.records import STRUCTURES, Person, Record, Structure, decode
 from vaguemestre.directory.search.spoken import DEPARTMENTS, PROFESSIONS, SPECIALITIES, Spoken
 from vaguemestre.documents.words import words
 from vaguemestre.errors import ConfigurationError
@@ -215,20 +215,32 @@ class _Reader:
     ) -> Answer:
         filters = self._filters(criteria)
         question = asking.question(text)
-        nothing = not question.words and not question.identifiers and not filters
-        if filters is None or nothing:
-            return self._said([], [], False, [])
+        if filters is None:
+            return self._said([], False, [])
         asked = _Asked(question, filters, self._nearby(near), correspondents, limit)
         exact = [] if filters else self._identified(question)
-        ranked, more, ignored = ([], False, []) if exact and not question.words else self._ranked(asked)
+        asked = _Asked(question, filters, self._nearby(near), correspondents, limit)
+        if exact:
+            exact = self._among(exact, asked) or exact
+            return self._said(exact[:limit], len(exact) > limit, [])
+        if not question.words and not filters:
+            return self._said([], False, [])
+        ranked, more, ignored = self._ranked(asked)
         if not ranked and question.unfinished_particle:
             ranked, more, ignored = self._ranked(replace(asked, question=asking.without_last(question)))
-        known = {each.record.thing for each in exact}
-        ranked = [each for each in ranked if each.record.thing not in known]
-        return self._said(exact[:limit], ranked[: max(0, limit - len(exact))], more, ignored)
+        return self._said(ranked[:limit], more, ignored)
 
-    def _said(self, exact: list[Ranked], ranked: list[Ranked], more: bool, ignored: list[str]) -> Answer:
-        results = [self._found(each) for each in (*exact, *ranked)]
+    def _among(self, exact: list[Ranked], asked: _Asked) -> list[Ranked]:
+        """Who has the other words asked, of those who practise in a structure given by its number."""
+        others = replace(asked.question, words=asked.question.apart)
+        places = [each.record.id for each in exact if isinstance(each.record, Structure)]
+        if not others.words or not places:
+            return []
+        here = " OR ".join(entries.organization_filter(place) for place in places)
+        return self._ranked(replace(asked, question=others, filters=[f"({here})"]))[0]
+
+    def _said(self, ranked: list[Ranked], more: bool, ignored: list[str]) -> Answer:
+        results = [self._found(each) for each in ranked]
         return Answer(results, more, ignored, self._dates.extraction)
 
     def _found(self, ranked: Ranked) -> Found:

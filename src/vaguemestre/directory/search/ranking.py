@@ -109,7 +109,7 @@ def rank(
         -weight,
         worst > _WHOLE,
         -in_name,
-        _left_over(record, asked),
+        _left_over(record, asked) if in_name else 0,
         nearby.steps(record) if nearby is not None else 0,
         not any(box.rank == 1 for box in record.mailboxes),
         sum(costs),
