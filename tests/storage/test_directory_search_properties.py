@@ -23,30 +23,9 @@ from vaguemestre.directory.search.index import Shelf
 from vaguemestre.documents.names import CIVILITIES, PARTICLES
 from vaguemestre.documents.words import words
 
-_SYLLABLES = [
-    "ba",
-    "bé",
-    "chè",
-    "dou",
-    "ël",
-    "fran",
-    "ça",
-    "gno",
-    "hu",
-    "ï",
-    "jô",
-    "ler",
-    "mar",
-    "nœ",
-    "oû",
-    "pi",
-    "quo",
-    "ra",
-    "sei",
-    "tu",
-    "vé",
-    "za",
-]
+_SYLLABLES = tuple(
+    "ba bé chè dou ël fran ça gno hu ï jô ler mar nœ oû pi quo ra sei tu vé za".split()  # noqa: SIM905
+)
 _PARTICLES = ("", "", "", "DE ", "DU ", "D'", "LE ", "DE LA ", "VAN DER ", "EL ")
 _word = st.lists(st.sampled_from(_SYLLABLES), min_size=2, max_size=4).map("".join)
 _family = st.builds(
