@@ -4,9 +4,12 @@ import hashlib
 
 from vaguemestre.config import Config, Directory
 from vaguemestre.directory.register import Place, Registers
+from vaguemestre.directory.search import building
+from vaguemestre.directory.search.building import Refreshed, Watch
+from vaguemestre.directory.search.index import Shelf
 from vaguemestre.storage import keys
 
-_FOR_REGISTER = b"register of the directory"
+_FOR_REGISTER, _FOR_SEARCH = b"register of the directory", b"search of the directory"
 
 
 def settings(config: Config) -> Directory:
@@ -27,3 +30,22 @@ def place(config: Config) -> Place:
 def registers(config: Config) -> Registers:
     """The register in use, for a process that goes on. Raises ConfigurationError, KeyFailure; `close` it."""
     return Registers(place(config))
+
+
+def shelf(config: Config) -> Shelf:
+    """Where the search index stands: beside the register, or in its folder where that is on a server."""
+    ring = keys.load(config.key_file)
+    folder = settings(config).folder or config.data / "directory"
+    return Shelf(folder, hashlib.blake2b(_FOR_SEARCH, key=ring.database, digest_size=32).digest())
+
+
+def refresh_search(config: Config, watch: Watch | None = None) -> Refreshed:
+    """Bring the search index to the register's last revision; nothing where another process is at it.
+
+    Raises ConfigurationError where there is no register yet, KeyFailure, StorageFailure.
+    """
+    register = place(config).open()
+    try:
+        return building.refresh(register, shelf(config), watch, wait=False)
+    finally:
+        register.close()

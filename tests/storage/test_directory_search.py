@@ -5,7 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from simulators.registers import KEY, Searched, activity, address, build, know_how, organization, practitioner, searched
+from simulators.searched_registers import (
+    KEY,
+    Searched,
+    activity,
+    address,
+    build,
+    know_how,
+    organization,
+    practitioner,
+    searched,
+)
 from vaguemestre.directory.model import Kind, Origin
 from vaguemestre.directory.register import Place
 from vaguemestre.directory.search import building

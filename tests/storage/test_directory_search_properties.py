@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from simulators.registers import KEY, Searched, activity, address, build, organization, practitioner, searched
+from simulators.searched_registers import KEY, Searched, activity, address, build, organization, practitioner, searched
 from vaguemestre.directory.register import Place
 from vaguemestre.directory.search import building
 from vaguemestre.directory.search.index import Shelf

@@ -8,6 +8,7 @@ from vaguemestre.cli import (
     demo,
     directory,
     directory_import,
+    directory_search,
     dns,
     doctor,
     evidence,
@@ -35,6 +36,7 @@ account.app.command("import")(transfer.import_)
 account.app.command()(transfer.export)
 account.app.command()(transfer.migrate)
 directory.app.command("import")(directory_import.import_)
+directory.app.command()(directory_search.search)
 program.add_typer(account.app, name="account")
 program.add_typer(mailbox.app, name="mailbox")
 program.add_typer(queue.app, name="queue")

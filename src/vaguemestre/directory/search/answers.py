@@ -13,6 +13,7 @@ from vaguemestre.directory.search import entries
 from vaguemestre.directory.search.ranking import Match, Ranked
 from vaguemestre.directory.search.records import Mailbox, Person, Place, Structure
 from vaguemestre.directory.search.spoken import PROFESSIONS, SECTORS, SPECIALITIES, Spoken
+from vaguemestre.documents.words import fold
 
 MOST_NAMESAKES: Final = 200
 _EXTRACTION = "extraction"
@@ -157,7 +158,7 @@ def shown_name(person: Person) -> str:
 
 def _location(place: Place, spoken: Spoken) -> Location:
     sector = Code(place.sector, spoken.label(SECTORS, place.sector)) if place.sector else None
-    sign = place.sign if place.sign != place.name else ""
+    sign = place.sign if fold(place.sign) != fold(place.name) else ""
     return Location(
         place.name, place.line, place.postcode, place.city, place.department, sign, place.finess, place.siret, sector
     )

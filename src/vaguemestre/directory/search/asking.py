@@ -53,10 +53,12 @@ class Where(IntEnum):
 class Word:
     """One word asked for. `forms` are the ways in which it may be written whole; `near` is filled when it is wanted.
 
-    `with_next` is what it makes joined to the next word, where the index knows such a word.
+    `finished`: something was typed after it, so that it is a whole word, if no initial. `with_next` is what it makes joined
+    to the next word, where the index knows such a word.
     """
 
     forms: tuple[str, ...]
+    finished: bool = True
     with_next: str = ""
     near: list[NearWord] | None = None
     costs: dict[str, int] = field(default_factory=dict)
@@ -116,7 +118,7 @@ def _sorted_out(found: Sequence[str], *, finished: bool) -> tuple[list[Word], li
         (word in PARTICLES or word in CIVILITIES) and (finished or place != last) for place, word in enumerate(found)
     ]
     if all(aside):
-        return [_word(word, found[:place]) for place, word in enumerate(found)], []
+        return [_word(word, (), finished=finished or place != last) for place, word in enumerate(found)], []
     kept: list[Word] = []
     for place, word in enumerate(found):
         if aside[place]:
@@ -124,14 +126,14 @@ def _sorted_out(found: Sequence[str], *, finished: bool) -> tuple[list[Word], li
         before = place
         while before > 0 and aside[before - 1] and found[before - 1] in PARTICLES:
             before -= 1
-        made = _word(word, found[before:place])
+        made = _word(word, found[before:place], finished=finished or place != last)
         if place > 0 and not aside[place - 1] and kept:
             kept[-1].with_next = found[place - 1] + word
         kept.append(made)
     return kept, [word for place, word in enumerate(found) if aside[place] and word in PARTICLES]
 
 
-def _word(word: str, particles: Sequence[str]) -> Word:
+def _word(word: str, particles: Sequence[str], *, finished: bool) -> Word:
     """A word, what it is short for, and what the particles before it make with it: gall, legall."""
     forms = dict.fromkeys((word, written_out(word)))
     joined = word
@@ -140,7 +142,7 @@ def _word(word: str, particles: Sequence[str]) -> Word:
             break
         joined = particle + joined
         forms[joined] = None
-    return Word(tuple(forms))
+    return Word(tuple(forms), finished and len(word) > 1)
 
 
 class Expressions:

@@ -8,12 +8,12 @@ while the next are read, many rows a statement, so that neither waits for Python
 """
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import chain, islice
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import sqlalchemy as sa
@@ -28,7 +28,16 @@ from vaguemestre.directory.search.spoken import Spoken
 from vaguemestre.errors import VaguemestreError
 from vaguemestre.storage.database import Database
 
-Progress = Callable[[int, int], None]  # records done, of how many at most
+
+class Watch(Protocol):
+    """Who watches a build: told of its size in rows, under the name `search`, then of each step."""
+
+    def begin(self, part: str, total: int) -> None:
+        """It begins."""
+
+    def advance(self, steps: int) -> None:
+        """So many more rows are done."""
+
 
 _BATCH = 1000
 _ROWS = 20_000
@@ -76,7 +85,7 @@ class Refreshed:
 
 
 def refresh(
-    register: Database, shelf: Shelf, progress: Progress | None = None, *, wait: bool = True, whole: bool = False
+    register: Database, shelf: Shelf, watch: Watch | None = None, *, wait: bool = True, whole: bool = False
 ) -> Refreshed:
     """Bring the index to the register's last revision: by what changed where it can, else (or `whole`) built anew.
 
@@ -85,14 +94,14 @@ def refresh(
     with shelf.only_writer(wait=wait) as ours:
         if not ours:
             return Refreshed(Outcome.BUSY, 0, 0)
-        return register.read(_refresh, shelf, progress, whole)
+        return register.read(_refresh, shelf, watch, whole)
 
 
-def _refresh(connection: sa.Connection, shelf: Shelf, progress: Progress | None, whole: bool) -> Refreshed:
+def _refresh(connection: sa.Connection, shelf: Shelf, watch: Watch | None, whole: bool) -> Refreshed:
     edition, revision = registers.edition(connection), _last_revision(connection)
     found = None if whole else _standing(shelf, edition)
     if found is None:
-        return Refreshed(Outcome.BUILT, _build(connection, shelf, progress, edition, revision), revision)
+        return Refreshed(Outcome.BUILT, _build(connection, shelf, watch, edition, revision), revision)
     try:
         seen = int(index.facts(found)["revision"])
         if seen == revision:
@@ -126,7 +135,7 @@ def _standing(shelf: Shelf, edition: str) -> Any:
     return None
 
 
-def _build(connection: sa.Connection, shelf: Shelf, progress: Progress | None, edition: str, revision: int) -> int:
+def _build(connection: sa.Connection, shelf: Shelf, watch: Watch | None, edition: str, revision: int) -> int:
     path = shelf.new()
     writing = _Writing(index.create(path, shelf.key))
     try:
@@ -135,13 +144,15 @@ def _build(connection: sa.Connection, shelf: Shelf, progress: Progress | None, e
             connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
             for table in (tables.practitioners, tables.organizations)
         )
+        if watch is not None:
+            watch.begin("search", total)
         made = 0
         records: Iterable[Record] = chain(reading.people(connection), reading.structures(connection))
         for record in records:
             writing.add(record, spoken)
             made += 1
-            if progress is not None and made % _BATCH == 0:
-                progress(made, total)
+            if watch is not None and made % _BATCH == 0:
+                watch.advance(_BATCH)
         writing.finish(
             {"format": index.FORMAT, "edition": edition, "revision": str(revision)},
             _copies(connection),
@@ -151,8 +162,8 @@ def _build(connection: sa.Connection, shelf: Shelf, progress: Progress | None, e
         path.unlink(missing_ok=True)
         raise
     shelf.replace(path)
-    if progress is not None:
-        progress(total, total)
+    if watch is not None:
+        watch.advance(total - made // _BATCH * _BATCH)
     return made
 
 

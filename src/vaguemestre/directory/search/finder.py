@@ -321,7 +321,7 @@ class _Reader:
         if more:
             present = self._best("present", expressions, asked)
         self._add(ranked, self._of(present), asked)
-        if len(ranked) < asked.limit:
+        if sum(not each.loose for each in ranked.values()) < asked.limit:
             absent = self._docs("absent", everything, window)
             if len(absent) == window:
                 more = True

@@ -4,10 +4,11 @@ What it keeps true: the order is total and says nothing that depends on how reco
 same index has the same answer.
 
 Rules, each deciding only between those that the ones above leave equal: an identifier asked for, exactly · what is near
-after what is exact or begins so, the fewest mistakes first · words in the name itself before words elsewhere only · an
-address before none · somebody already written to · whole words before beginnings · most words in the name · whose name the
-words leave least of · close to the searcher · an address said to be preferred · alphabetical. Somebody without an address
-whom the words name whole is shown nonetheless (`in_order`): to believe that another one is meant would be worse.
+after what is exact or begins so, the fewest mistakes first · words in the name itself before words elsewhere only · what
+finished words are before what they begin · an address before none · somebody already written to · whole words before
+beginnings · most words in the name · whose name the words leave least of · close to the searcher · an address said to be
+preferred · alphabetical. Somebody without an address whom the words name whole is shown nonetheless (`in_order`): to
+believe that another one is meant would be worse.
 """
 
 from collections.abc import Mapping, Sequence
@@ -87,6 +88,7 @@ class Ranked:
     match: Match
     weight: float  # of what the searcher wrote to it before
     record: Record
+    loose: bool = False  # no more than what words that were finished begin with, or are near
 
 
 def rank(
@@ -101,10 +103,12 @@ def rank(
         max((written_to.get(box.address.lower(), 0.0) for box in record.mailboxes), default=0.0) if written_to else 0.0
     )
     near = worst >= _SOUND
+    loose = sum(cost == _BEGINNING and word.finished for cost, word in zip(costs, asked.words, strict=True))
     key = (
         near,
         sum(costs) if near else 0,
         in_name == 0,
+        loose,
         not record.mailboxes,
         -weight,
         worst > _WHOLE,
@@ -116,7 +120,7 @@ def rank(
         _name(record),
         record.thing,
     )
-    return Ranked(key, _match(worst), weight, record)
+    return Ranked(key, _match(worst), weight, record, near or loose > 0)
 
 
 def _match(worst: int) -> Match:

@@ -17,6 +17,7 @@ PROFESSIONS, SPECIALITIES, DEPARTMENTS, SECTORS = (
     "TRE_R02-SecteurActivite",
 )
 
+_CODE = re.compile(r"[A-Za-z]{0,4}\d+[A-Za-z]?")  # as codes are written, known or not
 Labels = Mapping[tuple[str, str], str]
 
 # Feminine, short and everyday forms, by the code of TRE_G15.
@@ -125,8 +126,8 @@ class Spoken:
     def codes(self, system: str, asked: str) -> list[str]:
         """The codes that somebody means: a code, or words all of which begin words that stand for one."""
         known = {code for of, code in self._labels if of == system} | (set(_NAMES) if system == PROFESSIONS else set())
-        if asked in known:
-            return [asked]
+        if asked.upper() in known or _CODE.fullmatch(asked):
+            return [asked.upper()]
         wanted = [word for word in words(asked) if word not in PARTICLES]
         return sorted(
             code for code in known
