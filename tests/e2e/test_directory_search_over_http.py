@@ -1,0 +1,161 @@
+"""Search over HTTP: who may, what is answered, what is refused and in which words."""
+
+import asyncio
+import hashlib
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from simulators.searched_registers import KEY, address, organization, practitioner, searched
+from vaguemestre.directory.register import Place
+from vaguemestre.directory.search.answers import Answer
+from vaguemestre.directory.search.finder import Finder
+from vaguemestre.directory.search.index import Shelf
+from vaguemestre.servers.directory_search import PATH, SearchFace, Terms, application
+
+_KEY = "a key of a webmail"
+_TERMS = Terms(keys={hashlib.sha256(_KEY.encode()).hexdigest(): "webmail"})
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shelf]:
+    """An index of three people and a hospital."""
+    folder = tmp_path_factory.mktemp("search")
+    things = (
+        organization(1, "CHU DE LYON", "LYON", "69003", finess="690000013"),
+        practitioner(1, "DUPONT", "Marie"), practitioner(2, "MARTIN", "Jean"), practitioner(3, "MARTIN", "Jean", "60"),
+        address(1, "marie.dupont@dentistes.mssante.fr", 1), address(2, "rouge@dentistes.mssante.fr", 2, red_list=True),
+    )  # fmt: skip
+    with searched(Place(folder / "register", KEY), folder, *things) as found:
+        yield found.shelf
+
+
+async def _ask(
+    face: SearchFace, *, headers: dict[str, str] | None = None, client: str = "203.0.113.9", **query: Any
+) -> httpx.Response:
+    transport = httpx.ASGITransport(application(face), client=(client, 1))
+    async with httpx.AsyncClient(transport=transport, base_url="http://directory") as session:
+        return await session.get(PATH, params=query, headers={"ESANTE-API-KEY": _KEY} if headers is None else headers)
+
+
+def _one(index: Shelf, terms: Terms = _TERMS, **asked: Any) -> httpx.Response:
+    face = SearchFace(Finder(index), terms)
+    try:
+        return asyncio.run(_ask(face, **asked))
+    finally:
+        face.close()
+
+
+def test_a_search_is_answered_with_what_makes_people_certain(index: Shelf) -> None:
+    answer = _one(index, q="dup mar", near="69003", limit="5")
+    assert answer.status_code == 200
+    assert answer.headers["cache-control"] == "private, no-store"
+    (found,) = answer.json()["results"]
+    assert found["name"] == "Dr Marie DUPONT"
+    assert found["rpps"] == "99700000001"
+    assert found["professions"] == [{"code": "40", "label": "Chirurgien-Dentiste"}]
+    assert found["addresses"][0]["address"] == "marie.dupont@dentistes.mssante.fr"
+    assert found["addresses"][0]["publisher"] == "dentistes.mssante.fr"
+
+
+def test_namesakes_are_told_and_red_listed_addresses_are_not(index: Shelf) -> None:
+    answer = _one(index, q="jean martin").json()
+    assert [found["namesakes"] for found in answer["results"]] == [{"count": 1, "told_apart_by": ["profession"]}] * 2
+    assert "rouge" not in str(answer)
+
+
+def test_criteria_are_parameters(index: Shelf) -> None:
+    found = _one(index, q="martin", profession="infirmier").json()["results"]
+    assert [each["professions"][0]["code"] for each in found] == ["60"]
+    assert [each["what"] for each in _one(index, organization="690000013", q="chu").json()["results"]] == ["structure"]
+
+
+@pytest.mark.parametrize("headers", [{}, {"ESANTE-API-KEY": "another"}, {"Authorization": "Bearer another"}])
+def test_nobody_searches_without_a_key(index: Shelf, headers: dict[str, str]) -> None:
+    answer = _one(index, q="dupont", headers=headers)
+    assert answer.status_code == 401
+    assert answer.json()["rule"] == "no-key"
+    assert "clé d'API" in answer.json()["fr"]
+
+
+def test_a_bearer_s_key_is_a_key(index: Shelf) -> None:
+    assert _one(index, q="dupont", headers={"Authorization": f"Bearer {_KEY}"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("client", "status"), [("127.0.0.1", 200), ("::ffff:127.0.0.1", 200), ("203.0.113.9", 401), ("x", 401)]
+)
+def test_a_trusted_network_needs_no_key(index: Shelf, client: str, status: int) -> None:
+    assert (
+        _one(index, Terms(trusted=["127.0.0.0/8", "::1"]), q="dupont", headers={}, client=client).status_code == status
+    )
+
+
+def test_without_keys_or_networks_nobody_may(index: Shelf) -> None:
+    assert _one(index, Terms(), q="dupont", headers={}, client="127.0.0.1").status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("query", "rule"),
+    [({"limit": "0"}, "limit"), ({"limit": "x"}, "limit"), ({"limit": "9" * 400}, "limit"), ({"nom": "x"}, "unknown-parameter"),
+     ({"q": "x" * 501}, "too-long")],
+)  # fmt: skip
+def test_what_cannot_be_asked_is_said(index: Shelf, query: dict[str, str], rule: str) -> None:
+    answer = _one(index, **query)
+    assert (answer.status_code, answer.json()["rule"]) == (400, rule)
+    assert answer.json()["fr"] != answer.json()["en"]
+
+
+def test_searches_are_counted(index: Shelf) -> None:
+    face = SearchFace(Finder(index), Terms(_TERMS.keys, rate=0.001, burst=3))
+
+    async def ask() -> list[httpx.Response]:
+        return [await _ask(face, q="dupont") for _ in range(4)]
+
+    answers = asyncio.run(ask())
+    face.close()
+    assert [each.status_code for each in answers] == [200, 200, 200, 429]
+    assert answers[-1].headers["retry-after"] == "1"
+
+
+def test_without_an_index_it_says_so(tmp_path: Path) -> None:
+    answer = _one(Shelf(tmp_path, KEY), q="dupont")
+    assert (answer.status_code, answer.json()["rule"]) == (503, "unavailable")
+
+
+class _Slow(Finder):
+    """A finder that waits to be let go."""
+
+    def __init__(self, shelf: Shelf) -> None:
+        super().__init__(shelf)
+        self.go = threading.Event()
+        self.asked: list[str] = []
+
+    def search(self, text: str, **more: Any) -> Answer:
+        self.asked.append(text)
+        self.go.wait(10)
+        return super().search(text, **more)
+
+
+def test_a_keystroke_overtaken_before_it_began_is_not_searched(index: Shelf) -> None:
+    finder = _Slow(index)
+    face = SearchFace(finder, _TERMS)
+
+    async def ask() -> list[httpx.Response]:
+        asking = []
+        for text in ("d", "du", "dup", "dupo", "dupon"):
+            asking.append(asyncio.create_task(_ask(face, q=text, typing="field-1")))
+            await asyncio.sleep(0.05)
+        other = asyncio.create_task(_ask(face, q="martin", typing="field-2"))
+        await asyncio.sleep(0.05)
+        finder.go.set()
+        return await asyncio.gather(*asking, other)
+
+    answers = asyncio.run(ask())
+    face.close()
+    assert [each.status_code for each in answers] == [200, 200, 204, 204, 200, 200]
+    assert finder.asked == ["d", "du", "dupon", "martin"]
