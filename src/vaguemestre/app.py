@@ -8,6 +8,7 @@ empty operator.
 import asyncio
 import contextlib
 import gc
+import ipaddress
 import os
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -23,7 +24,9 @@ from OpenSSL import SSL
 from vaguemestre import clock, jobs, log
 from vaguemestre.config import Autoconfiguration, Config, Identity, Imap, Tls, Trust, address
 from vaguemestre.config import Submission as Sending
+from vaguemestre.documents import zone
 from vaguemestre.documents.autoconfiguration import Service, Settings
+from vaguemestre.documents.zone import Record
 from vaguemestre.errors import ConfigurationError, VaguemestreError
 from vaguemestre.evidence import journal
 from vaguemestre.evidence.entries import Entry, Event
@@ -231,13 +234,13 @@ def sign_in(config: Config, stores: Stores, judging: Judge) -> SignIn:
         Recorder(stores.database),
         Tracer(stores.database),
         judging,
-        _tokens(config.identity),
+        token_verifier(config.identity),
         allow_app_passwords=config.identity.app_passwords,
     )
 
 
-def _tokens(identity: Identity) -> TokenVerifier | None:
-    """What verifies tokens, or None where no issuer is configured."""
+def token_verifier(identity: Identity) -> TokenVerifier | None:
+    """What verifies tokens, or None where no issuer is configured. `close` it. Raises ConfigurationError."""
     if not identity.issuer:
         return None
     # Libraries that few need: an operator without Pro Santé Connect, and front processes, go without.
@@ -272,8 +275,8 @@ def _client_secret(identity: Identity) -> str:
             f"Le fichier du secret du client {identity.client_secret} ne peut pas être lu.",
         ) from error
     raise ConfigurationError(
-        "Introspection needs the client it asks as: [identity] client and client_secret.",
-        "L'introspection demande au nom d'un client : [identity] client et client_secret.",
+        "Introspection and browsers' sign-in need the client that we are there: [identity] client and client_secret.",
+        "L'introspection et la connexion par navigateur demandent un client : [identity] client et client_secret.",
     )
 
 
@@ -414,6 +417,22 @@ def settings(config: Config) -> Settings:
     return found
 
 
+def zone_records(config: Config, domain: str) -> list[Record]:
+    """The DNS records to publish for one of the operator's domains. Raises ConfigurationError."""
+    own, offered = config.autoconfiguration, settings(config)
+    addresses = own.addresses if own else ()
+    for each in addresses:
+        try:
+            ipaddress.ip_address(each)
+        except ValueError as error:
+            raise ConfigurationError(
+                f"{each} is not a network address (IPv4 or IPv6).",
+                f"{each} n'est pas une adresse réseau (IPv4 ou IPv6).",
+            ) from error
+    web = (own.host or config.hostname) if own else ""
+    return zone.records(domain, config.hostname, offered.imap, offered.submission, web, addresses)
+
+
 def _services(host: str, starttls: int, implicit: int) -> tuple[Service, ...]:
     return tuple(Service(host, port, tls) for port, tls in ((starttls, False), (implicit, True)) if port)
 
@@ -452,8 +471,11 @@ async def _operator(config: Config, entrance: Entrance) -> AsyncIterator[dict[st
         )
         delivering = asyncio.create_task(delivery.run())
         try:
-            async with _mail_programs(config, stores, trusted, judging, delivery.wake) as ports:
-                yield ports
+            async with (
+                _mail_programs(config, stores, trusted, judging, delivery.wake) as ports,
+                _web(config, stores) as port,
+            ):
+                yield {**ports, **port}
         finally:
             await _cancel(working)
             await indexer.stop()
@@ -462,6 +484,21 @@ async def _operator(config: Config, entrance: Entrance) -> AsyncIterator[dict[st
             await asyncio.gather(*(front.stop() for front in entrance.fronts), listener.stop(), delivery.stop())
             await delivering
             entrance.listening.close()
+
+
+@contextlib.asynccontextmanager
+async def _web(config: Config, stores: Stores) -> AsyncIterator[dict[str, int]]:
+    """Serve browsers, where that is configured; gives the port."""
+    if config.web is None:
+        yield {}
+        return
+    from vaguemestre.web_parts import web  # noqa: PLC0415 - a web server: few need it
+
+    identity = config.identity
+    trusting = updater.tls_context(_authorities(identity.authorities)) if identity.authorities else None
+    secret = _client_secret(identity) if identity.authorize else ""
+    async with web(config, stores.database, stores.blobs, secret, trusting) as port:
+        yield {"web": port}
 
 
 @contextlib.asynccontextmanager

@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from email import message_from_bytes, policy
 from importlib.resources import files
 from pathlib import Path
+from typing import NamedTuple
 
 import sqlalchemy as sa
 
@@ -38,7 +39,8 @@ from vaguemestre.directory.model import (
 from vaguemestre.documents.compose import Attachment, compose
 from vaguemestre.evidence import journal
 from vaguemestre.evidence.journal import Recorded
-from vaguemestre.mailstore import accounts, mailboxes, messages
+from vaguemestre.identity.permissions import ADMINISTRATOR
+from vaguemestre.mailstore import accounts, mailboxes, messages, sharing
 from vaguemestre.mailstore.model import AccountKind, Listed, Role
 from vaguemestre.transport.envelope import Envelope, Recipient
 from vaguemestre.transport.submission import Submitted
@@ -96,6 +98,32 @@ HOSPITAL = Place(
 )
 
 
+class ProgramPorts(NamedTuple):
+    """Of one operator: with STARTTLS, and with TLS from the start."""
+
+    imap: int
+    imaps: int
+    submission: int
+    submissions: int
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """What somebody's mail program signs in with."""
+
+    place: Place
+    address: str
+    password: str
+
+
+# Whose programs may sign in to what: the account, the person's made-up number, as in the register, and name.
+_DEVICES = (
+    (DENTISTS, DENTISTS.people[0].address, "899700000013", "Claire Lefèvre"),
+    (HOSPITAL, HOSPITAL.people[0].address, "899700000021", "Karim Benali"),
+    (HOSPITAL, HOSPITAL.people[1].address, "899700000021", "Karim Benali"),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Space:
     """A made space: its folder and ports, in the order authority, A, B; `people` are in the register that A keeps."""
@@ -108,6 +136,16 @@ class Space:
     def ports(self) -> tuple[int, int, int]:
         """HTTP of the authority, SMTP of A, SMTP of B."""
         return self.port_base + 80, self.port_base + 25, self.port_base + 26
+
+    def program_ports(self, place: Place) -> ProgramPorts:
+        """Where an operator serves mail programs."""
+        own = 0 if place is DENTISTS else 1
+        return ProgramPorts(*(self.port_base + usual + own for usual in ProgramPorts(143, 993, 587, 465)))
+
+    @property
+    def authorities(self) -> Path:
+        """The authorities' certificates, for mail programs to trust."""
+        return self.authority_folder / "authorities.pem"
 
     def config_file(self, place: Place) -> Path:
         """An operator's configuration file, for the other commands."""
@@ -131,9 +169,18 @@ def prepare(space: Space, watch: Watch | None = None) -> bool:
         if made:
             with composition.open_stores(loaded) as stores:
                 stores.database.write(_open_accounts, place)
+    if not _logins_file(space).exists():
+        _make_logins(space)
     _make_register(space, watch)
     (space.folder / "made").touch()
     return made
+
+
+def logins(space: Space) -> list[Login]:
+    """Whose mail programs may sign in; the same at each start, so that they need not be set up again."""
+    lines = _logins_file(space).read_text("utf-8").split()
+    secrets = dict(zip(lines[::2], lines[1::2], strict=True))
+    return [Login(place, address, secrets[address]) for place, address, _, _ in _DEVICES]
 
 
 def in_register(space: Space) -> dict[str, int]:
@@ -260,6 +307,7 @@ def _entry(domain: str, name: str, now: datetime) -> Entry:
 def _write_config(space: Space, place: Place, peer: Place) -> None:
     http, port_a, port_b = space.ports
     own, other = (port_a, port_b) if place is DENTISTS else (port_b, port_a)
+    programs = space.program_ports(place)
     text = f'''# An operator of the demonstration space; made by `vaguemestre demo`.
 hostname = "{place.host}"
 domains = ["{place.domain}"]
@@ -278,6 +326,17 @@ list = "http://127.0.0.1:{http}/listeblanchemssante.xml"
 signer = "{SIGNER_CN}"
 crls = ["http://127.0.0.1:{http}/crl/root.crl", "http://127.0.0.1:{http}/crl/issuing.crl"]
 
+[identity]
+app_passwords = true
+
+[imap]
+listen = "127.0.0.1:{programs.imap}"
+listen_tls = "127.0.0.1:{programs.imaps}"
+
+[submission]
+listen = "127.0.0.1:{programs.submission}"
+listen_tls = "127.0.0.1:{programs.submissions}"
+
 [queue.routes]
 "{peer.domain}" = "127.0.0.1:{other}"
 
@@ -292,6 +351,24 @@ def _open_accounts(connection: sa.Connection, place: Place) -> None:
     for person in place.people:
         if accounts.destination(connection, person.address) is None:
             accounts.create(connection, person.kind, person.address, person.name)
+
+
+def _logins_file(space: Space) -> Path:
+    return space.folder / "app-passwords"
+
+
+def _make_logins(space: Space) -> None:
+    """App passwords, kept in clear beside the space: its people are made up."""
+    made = []
+    for place in (DENTISTS, HOSPITAL):
+        with composition.open_stores(_loaded(space, place)) as stores:
+            for _, address, number, name in (each for each in _DEVICES if each[0] is place):
+                stores.database.write(sharing.bind_holder, address, number, name, ADMINISTRATOR)
+                new = stores.database.write(sharing.add_app_password, address, number, "demo", ADMINISTRATOR)
+                made.append(f"{address} {new.secret}\n")
+    path = _logins_file(space)
+    path.touch(0o600)
+    path.write_text("".join(made), "utf-8")
 
 
 def _make_register(space: Space, watch: Watch | None) -> None:
