@@ -1,21 +1,22 @@
 """Search over HTTP: who may, what is answered, what is refused and in which words."""
 
 import asyncio
+import contextlib
 import hashlib
-import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from simulators.searched_registers import KEY, address, organization, practitioner, searched
+from simulators.searched_registers import KEY, address, build, organization, practitioner, searched
 from vaguemestre.directory.register import Place
-from vaguemestre.directory.search.answers import Answer
-from vaguemestre.directory.search.finder import Finder
 from vaguemestre.directory.search.index import Shelf
+from vaguemestre.errors import VaguemestreError
+from vaguemestre.servers import search_process
 from vaguemestre.servers.directory_search import PATH, SearchFace, Terms, application
+from vaguemestre.servers.search_process import SearchProcess
 
 _KEY = "a key of a webmail"
 _TERMS = Terms(keys={hashlib.sha256(_KEY.encode()).hexdigest(): "webmail"})
@@ -42,12 +43,21 @@ async def _ask(
         return await session.get(PATH, params=query, headers={"ESANTE-API-KEY": _KEY} if headers is None else headers)
 
 
-def _one(index: Shelf, terms: Terms = _TERMS, **asked: Any) -> httpx.Response:
-    face = SearchFace(Finder(index), terms)
+@contextlib.asynccontextmanager
+async def _facing(index: Shelf, terms: Terms = _TERMS) -> AsyncIterator[tuple[SearchFace, SearchProcess]]:
+    process = SearchProcess(index)
     try:
-        return asyncio.run(_ask(face, **asked))
+        yield SearchFace(process, terms), process
     finally:
-        face.close()
+        await process.close()
+
+
+def _one(index: Shelf, terms: Terms = _TERMS, **asked: Any) -> httpx.Response:
+    async def ask() -> httpx.Response:
+        async with _facing(index, terms) as (face, _):
+            return await _ask(face, **asked)
+
+    return asyncio.run(ask())
 
 
 def test_a_search_is_answered_with_what_makes_people_certain(index: Shelf) -> None:
@@ -111,13 +121,11 @@ def test_what_cannot_be_asked_is_said(index: Shelf, query: dict[str, str], rule:
 
 
 def test_searches_are_counted(index: Shelf) -> None:
-    face = SearchFace(Finder(index), Terms(_TERMS.keys, rate=0.001, burst=3))
-
     async def ask() -> list[httpx.Response]:
-        return [await _ask(face, q="dupont") for _ in range(4)]
+        async with _facing(index, Terms(_TERMS.keys, rate=0.001, burst=3)) as (face, _):
+            return [await _ask(face, q="dupont") for _ in range(4)]
 
     answers = asyncio.run(ask())
-    face.close()
     assert [each.status_code for each in answers] == [200, 200, 200, 429]
     assert answers[-1].headers["retry-after"] == "1"
 
@@ -127,35 +135,51 @@ def test_without_an_index_it_says_so(tmp_path: Path) -> None:
     assert (answer.status_code, answer.json()["rule"]) == (503, "unavailable")
 
 
-class _Slow(Finder):
-    """A finder that waits to be let go."""
-
-    def __init__(self, shelf: Shelf) -> None:
-        super().__init__(shelf)
-        self.go = threading.Event()
-        self.asked: list[str] = []
-
-    def search(self, text: str, **more: Any) -> Answer:
-        self.asked.append(text)
-        self.go.wait(10)
-        return super().search(text, **more)
-
-
-def test_a_keystroke_overtaken_before_it_began_is_not_searched(index: Shelf) -> None:
-    finder = _Slow(index)
-    face = SearchFace(finder, _TERMS)
-
+def test_a_keystroke_overtaken_before_its_turn_is_not_searched(index: Shelf) -> None:
     async def ask() -> list[httpx.Response]:
-        asking = []
-        for text in ("d", "du", "dup", "dupo", "dupon"):
-            asking.append(asyncio.create_task(_ask(face, q=text, typing="field-1")))
-            await asyncio.sleep(0.05)
-        other = asyncio.create_task(_ask(face, q="martin", typing="field-2"))
-        await asyncio.sleep(0.05)
-        finder.go.set()
-        return await asyncio.gather(*asking, other)
+        async with _facing(index) as (face, _):
+            # The first starts the process, which takes longer than all of these take to be typed.
+            asking = []
+            for text in ("d", "du", "dup", "dupo", "dupon"):
+                asking.append(asyncio.create_task(_ask(face, q=text, typing="field-1")))
+                await asyncio.sleep(0.01)
+            other = asyncio.create_task(_ask(face, q="martin", typing="field-2"))
+            return await asyncio.gather(*asking, other)
 
     answers = asyncio.run(ask())
-    face.close()
-    assert [each.status_code for each in answers] == [200, 200, 204, 204, 200, 200]
-    assert finder.asked == ["d", "du", "dupon", "martin"]
+    assert [each.status_code for each in answers] == [200, 204, 204, 204, 200, 200]
+    assert [found["name"] for found in answers[4].json()["results"]] == ["Dr Marie DUPONT"]
+
+
+def test_a_process_that_dies_is_started_again(index: Shelf) -> None:
+    async def ask() -> list[int]:
+        async with _facing(index) as (face, process):
+            codes = [(await _ask(face, q="dupont")).status_code]
+            assert process._process is not None
+            process._process.kill()
+            return [*codes, (await _ask(face, q="dupont")).status_code, (await _ask(face, q="martin")).status_code]
+
+    assert asyncio.run(ask()) == [200, 200, 200]
+
+
+def test_who_goes_away_leaves_no_answer_to_the_next(index: Shelf) -> None:
+    async def ask() -> str:
+        async with _facing(index) as (face, _):
+            await _ask(face, q="x")
+            leaving = asyncio.create_task(_ask(face, q="martin"))
+            await asyncio.sleep(0)
+            leaving.cancel()
+            return str((await _ask(face, q="dupont")).json()["results"][0]["family"])
+
+    assert asyncio.run(ask()) == "DUPONT"
+
+
+def test_the_index_is_refreshed_in_a_process_of_its_own(tmp_path: Path) -> None:
+    place = Place(tmp_path / "register", KEY)
+    build(place, practitioner(1, "DUPONT"))
+    shelf = Shelf(tmp_path / "index", KEY)
+    assert asyncio.run(search_process.refresh(place, shelf)) == "built"
+    assert asyncio.run(search_process.refresh(place, shelf)) == "unchanged"
+    assert _one(shelf, q="dupont").json()["results"][0]["family"] == "DUPONT"
+    with pytest.raises(VaguemestreError, match="no register yet"):
+        asyncio.run(search_process.refresh(Place(tmp_path / "nowhere", KEY), shelf))

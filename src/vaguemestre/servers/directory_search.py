@@ -1,21 +1,18 @@
 """Search of the register over HTTP, used while somebody types.
 
 What it keeps true: nobody reads the register here who may not: a key, or a network named as trusted; what one client asks
-for is bounded. A search runs beside the event loop, on a thread of its own; one that a newer keystroke of the same typist
-has overtaken before it began is not run at all. What is typed stands in no log: it may name a patient's doctor.
+for is bounded. Searches are made in a process of their own; one that a newer keystroke of the same typist has overtaken
+before its turn came is not made at all. What is typed stands in no log: it may name a patient's doctor.
 
 Rules: a key is known by its digest alone. `GET /directory/search?q=…`, with `near`, `limit`, the criteria of
 `directory.search.finder.Criteria` by their names, and `typing`, any word that stays the same while one person types in
 one field. Errors are sentences in French and English, with a rule.
 """
 
-import asyncio
 import hashlib
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, fields
-from functools import partial
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Final
 
@@ -26,10 +23,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from vaguemestre import log
-from vaguemestre.directory.search.answers import as_json
-from vaguemestre.directory.search.finder import MOST_RESULTS, Criteria, Finder
+from vaguemestre.directory.search.finder import MOST_RESULTS, Criteria
+from vaguemestre.directory.search.process import Asked
 from vaguemestre.errors import VaguemestreError
 from vaguemestre.servers.limits import Allowance, network
+from vaguemestre.servers.search_process import SearchProcess
 
 PATH: Final = "/directory/search"
 KEY_HEADER: Final = "esante-api-key"  # that of the FHIR face: one key for both
@@ -37,7 +35,6 @@ _CRITERIA = tuple(each.name for each in fields(Criteria))
 _PARAMETERS = frozenset(("q", "near", "limit", "typing", *_CRITERIA))
 _LONGEST = 500
 _MOST_TYPISTS = 10_000
-_THREADS = 2  # searches hold Python's lock most of their time
 _HEADERS = {
     "Cache-Control": "private, no-store",
     "X-Content-Type-Options": "nosniff",
@@ -70,16 +67,15 @@ class RefusedError(VaguemestreError):
 
 
 class SearchFace:
-    """Answers requests of search. `close` it."""
+    """Answers requests of search."""
 
-    def __init__(self, finder: Finder, terms: Terms) -> None:
+    def __init__(self, process: SearchProcess, terms: Terms) -> None:
         """Raises ValueError where a trusted network is none."""
-        self._finder = finder
+        self._process = process
         self._keys = terms.keys
         self._trusted = [ip_network(each) for each in terms.trusted]
         self._allowance = Allowance(terms.burst, terms.rate)
         self._rate = terms.rate
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="search")
         self._newest: OrderedDict[tuple[str, str], int] = (
             OrderedDict()
         )  # of each typist, the number of the last keystroke
@@ -95,11 +91,6 @@ class SearchFace:
         except VaguemestreError as error:
             _log.error("search failed", error=error.en)
             return _refusal(503, "unavailable", _UNAVAILABLE)
-
-    def close(self) -> None:
-        """Finish what is under way, then let go."""
-        self._threads.shutdown(cancel_futures=True)
-        self._finder.close()
 
     def _admitted(self, request: Request) -> str:
         """Who asks; raises RefusedError where they may not, or no more for now."""
@@ -147,18 +138,12 @@ class SearchFace:
                 f"Un paramètre dépasse {_LONGEST} caractères.",
             )  # fmt: skip
         criteria = Criteria(*(asked.get(name, "") for name in _CRITERIA))
-        run = partial(
-            self._finder.search, asked.get("q", ""), criteria=criteria, near=asked.get("near", ""), limit=_limit(asked)
-        )
         typist = (client, asked["typing"]) if asked.get("typing") else None
         number = self._keystroke(typist)
-
-        def work() -> bytes | None:
-            if typist is not None and self._newest.get(typist, number) != number:
-                return None
-            return as_json(run())
-
-        found = await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        found = await self._process.search(
+            Asked(asked.get("q", ""), criteria, asked.get("near", ""), _limit(asked)),
+            lambda: typist is None or self._newest.get(typist, number) == number,
+        )
         if found is None:
             return Response(status_code=204, headers=_HEADERS)
         return Response(found, media_type="application/json", headers=_HEADERS)
