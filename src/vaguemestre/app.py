@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import uvloop
 from OpenSSL import SSL
 
-from vaguemestre import clock, jobs, log
+from vaguemestre import clock, directory_parts, jobs, log
 from vaguemestre.config import Autoconfiguration, Config, Identity, Imap, Tls, Trust, address
 from vaguemestre.config import Submission as Sending
 from vaguemestre.documents import zone
@@ -708,6 +708,7 @@ def _operator_jobs(
         Job("forget expunges", 3600, forget_expunges),
         Job("sweep objects", _DAY_S, sweep_objects),
         Job("index messages", 1, indexer.turn),
+        *directory_parts.jobs(config),
     ]
 
 

@@ -12,8 +12,8 @@ from collections.abc import Callable
 import msgspec
 
 from vaguemestre import log
-from vaguemestre.directory.register import Place
-from vaguemestre.directory.search import process
+from vaguemestre.directory.register import Place, Registers
+from vaguemestre.directory.search import building, process
 from vaguemestre.directory.search.index import Shelf
 from vaguemestre.directory.search.process import ANSWER, LENGTH, Asked
 from vaguemestre.errors import StorageFailure, VaguemestreError
@@ -100,6 +100,34 @@ async def refresh(place: Place, shelf: Shelf) -> str:
             running.kill()
         await running.wait()
     return outcome.decode()
+
+
+class Follower:
+    """Brings the index to each new revision of a register, whoever made it."""
+
+    def __init__(self, place: Place, shelf: Shelf) -> None:
+        self._place = place
+        self._shelf = shelf
+        self._registers: Registers | None = None
+        self._done: object = None  # the state of the register, and the index made from it
+
+    async def turn(self) -> None:
+        """Look whether there is something to do, and do it. Raises VaguemestreError."""
+        state = await asyncio.to_thread(self._state)
+        if state is None or self._done == (state, self._shelf.stamp()):
+            return
+        outcome = await refresh(self._place, self._shelf)
+        if outcome != building.Outcome.BUSY:
+            self._done = state, self._shelf.stamp()
+        if outcome in (building.Outcome.BUILT, building.Outcome.FOLLOWED):
+            _log.info("search index renewed", outcome=outcome)
+
+    def _state(self) -> object:
+        if self._registers is None:
+            if not self._place.exists():
+                return None
+            self._registers = Registers(self._place)
+        return self._registers.current().read(building.state)
 
 
 async def _run(task: "process.Serve | process.Refresh") -> Process:

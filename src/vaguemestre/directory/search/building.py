@@ -98,7 +98,7 @@ def refresh(
 
 
 def _refresh(connection: sa.Connection, shelf: Shelf, watch: Watch | None, whole: bool) -> Refreshed:
-    edition, revision = registers.edition(connection), _last_revision(connection)
+    edition, revision = state(connection)
     found = None if whole else _standing(shelf, edition)
     if found is None:
         return Refreshed(Outcome.BUILT, _build(connection, shelf, watch, edition, revision), revision)
@@ -111,8 +111,10 @@ def _refresh(connection: sa.Connection, shelf: Shelf, watch: Watch | None, whole
         found.close()
 
 
-def _last_revision(connection: sa.Connection) -> int:
-    return int(connection.execute(sa.select(sa.func.max(tables.revisions.c.id))).scalar() or 0)
+def state(connection: sa.Connection) -> tuple[str, int]:
+    """What an index may lag behind: the register's edition, and its last revision."""
+    last = connection.execute(sa.select(sa.func.max(tables.revisions.c.id))).scalar()
+    return registers.edition(connection), int(last or 0)
 
 
 def _standing(shelf: Shelf, edition: str) -> Any:
