@@ -9,8 +9,11 @@ from typing import Any
 
 import httpx
 import pytest
+import sqlalchemy as sa
 
-from simulators.searched_registers import KEY, address, build, organization, practitioner, searched
+from simulators.searched_registers import KEY, address, build, organization, practitioner, searched, stamped
+from vaguemestre.directory import register
+from vaguemestre.directory.model import Origin
 from vaguemestre.directory.register import Place
 from vaguemestre.directory.search.index import Shelf
 from vaguemestre.errors import VaguemestreError
@@ -183,3 +186,30 @@ def test_the_index_is_refreshed_in_a_process_of_its_own(tmp_path: Path) -> None:
     assert _one(shelf, q="dupont").json()["results"][0]["family"] == "DUPONT"
     with pytest.raises(VaguemestreError, match="no register yet"):
         asyncio.run(search_process.refresh(Place(tmp_path / "nowhere", KEY), shelf))
+
+
+def test_an_address_put_on_the_red_list_is_soon_forgotten(tmp_path: Path) -> None:
+    place, shelf = Place(tmp_path / "register", KEY), Shelf(tmp_path / "index", KEY)
+    following = search_process.Follower(place, shelf)
+
+    async def follow() -> None:
+        await following.turn()  # nothing yet, and nothing is said
+        build(place, practitioner(1, "DUPONT"), address(1, "d@pro.mssante.fr", 1))
+        await following.turn()
+        await following.turn()
+
+    asyncio.run(follow())
+    first = shelf.current()
+    assert "d@pro.mssante.fr" in _one(shelf, q="dupont").text
+    opened = place.open()
+    opened.write(hide)
+    opened.close()
+    asyncio.run(following.turn())
+    assert "d@pro.mssante.fr" not in _one(shelf, q="dupont").text
+    assert shelf.current() == first
+
+
+def hide(connection: sa.Connection) -> None:
+    """Put an address on the red list, as a revision of its own."""
+    revision = register.begin(connection, Origin.OPERATOR)
+    register.put(connection, stamped(address(1, "d@pro.mssante.fr", 1, red_list=True), revision))
