@@ -94,6 +94,7 @@ async def _demo(space: Space, check: bool) -> bool:
                 return arrived
             _tell(console, sent, journey)
             _offer(console, space)
+            _invite(console, space)
             _suggest(console, space)
             await stop.wait()
             return arrived
@@ -144,6 +145,15 @@ def _offer(console: Console, space: Space) -> None:
             if login.place is place:
                 console.print(f"     {login.address}  {login.password}", soft_wrap=True, markup=False)
     console.print(f"  autorité à importer / authority to import  {space.authorities}", soft_wrap=True, markup=False)
+
+
+def _invite(console: Console, space: Space) -> None:
+    console.print("\nOuvrir une boîte en cinq minutes / Open a mailbox in five minutes", style="bold")
+    console.print(f"  {space.web}", style="bold cyan", markup=False)
+    console.print(
+        "  choisissez un dentiste fictif dans le Pro Santé Connect de démonstration / choose a made-up dentist",
+        style="dim",
+    )
 
 
 def _suggest(console: Console, space: Space) -> None:
