@@ -1,10 +1,15 @@
-"""The directory's composition: from a Config to an open register, and to what fills it."""
+"""The directory's composition: from a Config to an open register, to what fills it and to what reads it."""
 
 import asyncio
+import contextlib
 import hashlib
+import threading
+from collections.abc import AsyncIterator
+from importlib import metadata
+from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from vaguemestre import log
-from vaguemestre.config import Config, Directory
+from vaguemestre.config import Config, Directory, address
 from vaguemestre.directory import adoption, sync
 from vaguemestre.directory.absorption import Pulled
 from vaguemestre.directory.national_api import Pace, Service
@@ -13,12 +18,18 @@ from vaguemestre.directory.search import building
 from vaguemestre.directory.search.building import Refreshed, Watch
 from vaguemestre.directory.search.index import Shelf
 from vaguemestre.errors import ConfigurationError
+from vaguemestre.evidence.recorder import Recorder
 from vaguemestre.jobs import Job
-from vaguemestre.servers.search_process import Follower
+from vaguemestre.protocols import tls
+from vaguemestre.servers.search_process import Follower, SearchProcess
 from vaguemestre.storage import keys
+from vaguemestre.storage.database import Database
+from vaguemestre.trust.judge import Judge
 
 _FOR_REGISTER, _FOR_SEARCH = b"register of the directory", b"search of the directory"
 _INDEX_S = 2  # an address put on the red list is found for no longer than this, and what the change takes
+_FOR_PAGES = b"pages of the directory"
+_HTTP_LIFE_S = 3600.0  # a program that copies the register keeps its connection
 _DAY_S = 86_400
 _log = log.get("directory")
 
@@ -33,9 +44,7 @@ def place(config: Config) -> Place:
     folder = settings(config).folder or config.data / "directory"
     if config.storage.database:
         return Place(folder, b"", config.storage.database)
-    ring = keys.load(config.key_file)
-    # A key of its own, made from the operator's: two files never share one.
-    return Place(folder, hashlib.blake2b(_FOR_REGISTER, key=ring.database, digest_size=32).digest())
+    return Place(folder, _key(config, _FOR_REGISTER))
 
 
 def registers(config: Config) -> Registers:
@@ -45,9 +54,7 @@ def registers(config: Config) -> Registers:
 
 def shelf(config: Config) -> Shelf:
     """Where the search index stands: beside the register, or in its folder where that is on a server."""
-    ring = keys.load(config.key_file)
-    folder = settings(config).folder or config.data / "directory"
-    return Shelf(folder, hashlib.blake2b(_FOR_SEARCH, key=ring.database, digest_size=32).digest())
+    return Shelf(settings(config).folder or config.data / "directory", _key(config, _FOR_SEARCH))
 
 
 def refresh_search(config: Config, watch: Watch | None = None) -> Refreshed:
@@ -60,6 +67,88 @@ def refresh_search(config: Config, watch: Watch | None = None) -> Refreshed:
         return building.refresh(register, shelf(config), watch, wait=False)
     finally:
         register.close()
+
+
+@contextlib.asynccontextmanager
+async def http(config: Config, judging: Judge, recorder: Recorder) -> AsyncIterator[dict[str, int]]:
+    """Serve the directory over HTTPS, where `[directory] listen` says so; gives the port. Raises ConfigurationError."""
+    own = settings(config)
+    if not own.listen:
+        yield {}
+        return
+    from starlette.applications import Starlette  # noqa: PLC0415 - a web server: few need it
+
+    from vaguemestre.servers import directory_search, fhir, fhir_writing  # noqa: PLC0415
+    from vaguemestre.servers.http import HttpServer  # noqa: PLC0415
+
+    if config.tls is None:
+        raise ConfigurationError(
+            "[directory] listen needs the certificate of [tls].",
+            "[directory] listen demande le certificat de [tls].",
+        )
+    terms = fhir.Terms(
+        base=own.url.rstrip("/"),
+        relative=own.relative_links,
+        keys={digest: name for name, digest in own.clients.items()},
+        rate=own.rate,
+        most=own.page,
+        limit=own.seconds,
+        digitization=own.digitization,
+        version=metadata.version("vaguemestre"),
+    )
+    context = tls.mail_program_context(config.tls.certificate, config.tls.key)
+    with contextlib.closing(Opening(place(config))) as register:
+        reading = fhir.Reading(register, terms, _key(config, _FOR_PAGES), judging.domains)
+        writing = fhir_writing.Writing(reading, judging, recorder.record)
+        searching = SearchProcess(shelf(config))
+        face = directory_search.SearchFace(
+            searching, directory_search.Terms(terms.keys, _networks(own), own.search_rate)
+        )
+        app = Starlette(routes=[*fhir.application(reading, writing.handlers()), *directory_search.routes(face)])
+        server = HttpServer(app, *address(own.listen), context, _HTTP_LIFE_S)
+        port = await server.start()
+        try:
+            yield {"directory": port}
+        finally:
+            await server.stop()
+            await searching.close()
+
+
+def _networks(own: Directory) -> list[IPv4Network | IPv6Network]:
+    try:
+        return [ip_network(each) for each in own.search_trusted]
+    except ValueError as error:
+        raise ConfigurationError(
+            f"[directory] search_trusted holds what is no network: {error}.",
+            f"[directory] search_trusted contient ce qui n'est pas un réseau : {error}.",
+        ) from error
+
+
+class Opening:
+    """The register in use, opened when it is first asked for: it may be imported long after the start."""
+
+    def __init__(self, where: Place) -> None:
+        self._where = where
+        self._lock = threading.Lock()
+        self._registers: Registers | None = None
+
+    def current(self) -> Database:
+        """See `Registers.current`. Raises ConfigurationError where none was imported yet."""
+        with self._lock:
+            if self._registers is None:
+                self._registers = Registers(self._where)
+            return self._registers.current()
+
+    def close(self) -> None:
+        """Let go of the files."""
+        with self._lock:
+            if self._registers is not None:
+                self._registers.close()
+
+
+def _key(config: Config, purpose: bytes) -> bytes:
+    """A key of its own, made from the operator's: two files never share one."""
+    return hashlib.blake2b(purpose, key=keys.load(config.key_file).database, digest_size=32).digest()
 
 
 def national_service(config: Config) -> Service:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import hashlib
 from collections.abc import AsyncIterator, Iterator
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +105,10 @@ def test_a_bearer_s_key_is_a_key(index: Shelf) -> None:
 )
 def test_a_trusted_network_needs_no_key(index: Shelf, client: str, status: int) -> None:
     assert (
-        _one(index, Terms(trusted=["127.0.0.0/8", "::1"]), q="dupont", headers={}, client=client).status_code == status
+        _one(
+            index, Terms(trusted=[ip_network("127.0.0.0/8"), ip_network("::1")]), q="dupont", headers={}, client=client
+        ).status_code
+        == status
     )
 
 

@@ -13,7 +13,7 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Final
 
 import msgspec
@@ -47,12 +47,13 @@ _log = log.get("servers.directory_search")
 class Terms:
     """Who may search, and how much.
 
-    `keys`: SHA-256 (hex) of each key → who has it. `trusted`: networks whose clients need no key, such as 127.0.0.1/32 for
-    a proxy on this machine. With neither, nobody may. `rate`: searches a second of one client, `burst` at once.
+    `keys`: SHA-256 (hex) of each key → who has it. `trusted`: networks whose clients need no key, such as 127.0.0.1/32
+    for a proxy on this machine. With neither, nobody may. `rate`: searches a second of one client, `burst` at once; 0: any
+    number.
     """
 
     keys: Mapping[str, str] = field(default_factory=dict)
-    trusted: Sequence[str] = ()
+    trusted: Sequence[IPv4Network | IPv6Network] = ()
     rate: float = 50.0
     burst: int = 100
 
@@ -70,11 +71,10 @@ class SearchFace:
     """Answers requests of search."""
 
     def __init__(self, process: SearchProcess, terms: Terms) -> None:
-        """Raises ValueError where a trusted network is none."""
         self._process = process
         self._keys = terms.keys
-        self._trusted = [ip_network(each) for each in terms.trusted]
-        self._allowance = Allowance(terms.burst, terms.rate)
+        self._trusted = terms.trusted
+        self._allowance = Allowance(terms.burst, terms.rate) if terms.rate else None
         self._rate = terms.rate
         self._newest: OrderedDict[tuple[str, str], int] = (
             OrderedDict()
@@ -105,7 +105,7 @@ class SearchFace:
                     "Il faut une clé d'API, dans l'en-tête ESANTE-API-KEY ou Authorization: Bearer. Demandez-la à l'opérateur.",
                 )  # fmt: skip
             who = network(where)
-        if not self._allowance.spend(who):
+        if self._allowance is not None and not self._allowance.spend(who):
             raise RefusedError(
                 429, "too-many",
                 f"More than {self._rate:g} searches a second. Wait a second, then go on.",
