@@ -19,6 +19,7 @@ _PARTS = {
     "addresses": "Adresses / Addresses",
     "indexes": "Index / Indexes",
     "difference": "Différence / Difference",
+    "search": "Index de recherche / Search index",
 }
 
 
@@ -39,6 +40,7 @@ def import_(
         limit = directory_parts.settings(loaded).withdrawal_limit
         terms = Terms(rebuild=rebuild, withdrawal_limit=limit, accept_withdrawals=accept_withdrawals)
         summary = importation.run(directory_parts.place(loaded), files, bar, terms)
+        directory_parts.refresh_search(loaded, bar)
     show(as_json, _facts(summary), _lines(summary))
 
 
