@@ -9,6 +9,7 @@ from vaguemestre.cli import (
     directory,
     directory_import,
     directory_pull,
+    directory_search,
     dns,
     doctor,
     enrolment,
@@ -38,6 +39,7 @@ account.app.command("import")(transfer.import_)
 account.app.command()(transfer.export)
 account.app.command()(transfer.migrate)
 directory.app.command("import")(directory_import.import_)
+directory.app.command()(directory_search.search)
 directory.app.command()(directory_pull.pull)
 program.add_typer(account.app, name="account")
 program.add_typer(mailbox.app, name="mailbox")
