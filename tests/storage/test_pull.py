@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from hypothesis import given
+from hypothesis import strategies as st
 
 from simulators.national_directory import (
     KEY,
@@ -249,6 +251,8 @@ def test_what_an_operator_published_is_its_own(where: Place, nation: NationalDir
     follow(where, nation, everything=True, withdrawal_limit=1.0)
     found = addresses(where)
     assert (found[CLAIRE]["id"], found[CLAIRE]["red_list"], found[CLAIRE]["active"]) == (90, True, True)
+    assert (found[CLAIRE]["origin"], found[CLAIRE]["rank"], found[CLAIRE]["operator"]) == ("operator", 1, "op")
+    assert sum(row["address"] == CLAIRE for row in rows(where, tables.addresses)) == 1
     assert found["nouvelle@pro.mssante.fr"]["active"]
 
 
@@ -375,3 +379,14 @@ def test_the_cursor_is_the_register_s(where: Place, nation: NationalDirectory) -
     opened = where.open()
     assert opened.read(absorption.cursor) == 0
     opened.close()
+
+
+@given(st.sets(st.integers(0, 2**62)), st.sets(st.integers(0, 300)))
+def test_numbers_are_seen_or_not(far: set[int], near: set[int]) -> None:
+    seen = absorption._Numbers()
+    for number in far | near:
+        seen.add(number)
+    assert all(number in seen for number in far | near)
+    assert [number for number in range(400) if number in seen] == sorted(
+        number for number in far | near if number < 400
+    )
