@@ -474,8 +474,9 @@ async def _operator(config: Config, entrance: Entrance) -> AsyncIterator[dict[st
             async with (
                 _mail_programs(config, stores, trusted, judging, delivery.wake) as ports,
                 _web(config, stores) as port,
+                directory_parts.http(config, judging, Recorder(stores.database)) as directory_port,
             ):
-                yield {**ports, **port}
+                yield {**ports, **port, **directory_port}
         finally:
             await _cancel(working)
             await indexer.stop()

@@ -12,6 +12,7 @@ from vaguemestre.cli import (
     directory_pull,
     dns,
     doctor,
+    enrolment,
     evidence,
     mailbox,
     queue,
@@ -42,6 +43,7 @@ directory.app.command()(directory_pull.pull)
 directory.app.command()(directory_export.export)
 program.add_typer(account.app, name="account")
 program.add_typer(mailbox.app, name="mailbox")
+program.add_typer(enrolment.app, name="enrolment")
 program.add_typer(queue.app, name="queue")
 program.add_typer(evidence.app, name="evidence")
 program.add_typer(database.app, name="db")

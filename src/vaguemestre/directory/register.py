@@ -14,8 +14,10 @@ Rules:
 import contextlib
 import os
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -189,6 +191,8 @@ def put(connection: sa.Connection, *things: Thing) -> None:
         table = _TABLES[type(thing)]
         row = {field.name: getattr(thing, field.name) for field in fields(thing)}
         row |= {key: fold(row[name]) for key, name in _KEYS.get(table.name, ())}
+        if isinstance(thing, Organization):
+            row["line_key"] = line_key(row)
         if isinstance(thing, Address):
             key = thing.address.lower()
             row |= {"address_key": key, "domain": key.rpartition("@")[2]}
@@ -224,6 +228,12 @@ def counts(connection: sa.Connection) -> dict[str, int]:
         )
         for table in counted
     }
+
+
+def line_key(row: Mapping[str, Any]) -> str:
+    """The key of an organization's street line."""
+    parts = (row["number"], row["repetition"], row["street_type"], row["street"])
+    return fold(" ".join(part for part in parts if part))
 
 
 def edition(connection: sa.Connection) -> str:
