@@ -256,6 +256,65 @@ def test_what_an_operator_published_is_its_own(where: Place, nation: NationalDir
     assert found["nouvelle@pro.mssante.fr"]["active"]
 
 
+def test_what_the_service_does_not_tell_stays(where: Place, nation: NationalDirectory) -> None:
+    follow(where, nation)
+    opened = where.open()
+
+    def oppose(connection: sa.Connection) -> None:
+        connection.execute(tables.cards.update().values(opposed_on="2025-02-03"))
+        connection.execute(tables.qualifications.insert().values(practitioner_id=1, what="A", type="AUT", code="DIS"))
+
+    opened.write(oppose)
+    opened.close()
+    nation.now += timedelta(hours=1)
+    nation.put(practitioner(1, "EXEMPLE-NOËL", "CLAIRE MARIE", specialty="SCD03"))
+    follow(where, nation)
+    assert rows(where, tables.practitioners)[0]["given"] == "CLAIRE MARIE"
+    held = {row["code"] for row in rows(where, tables.qualifications) if row["practitioner_id"] == 1}
+    assert held == {"40", "DE07", "SCD03", "DIS"}
+    assert rows(where, tables.cards)[0]["opposed_on"] == "2025-02-03"
+    assert not addresses(where)[CLAIRE]["active"]
+
+
+def test_an_activity_without_a_box_leaves_that_of_another_at_the_same_place(
+    where: Place, nation: NationalDirectory
+) -> None:
+    claire, hospital = (
+        nation.resources["Practitioner"]["003-5000001-77"][1],
+        nation.resources["Organization"]["001-01-2"][1],
+    )
+    nation.put(practitioner_role(4, claire, hospital, mode="B"))
+    follow(where, nation)
+    nation.now += timedelta(hours=1)
+    nation.put(practitioner_role(4, claire, hospital, mode="L"))
+    done = follow(where, nation)
+    assert done.tally.activities.changed == 1
+    assert addresses(where)[AT_HOSPITAL]["active"]
+    nation.now += timedelta(hours=1)
+    nation.put(practitioner_role(2, claire, hospital), practitioner_role(4, claire, hospital))
+    follow(where, nation)
+    assert not addresses(where)[AT_HOSPITAL]["active"]
+
+
+def test_what_bears_an_address_that_changes_is_shown_anew(where: Place, nation: NationalDirectory) -> None:
+    follow(where, nation)
+    hospital = nation.resources["Organization"]["001-01-2"][1]
+    claire = nation.resources["Practitioner"]["003-5000001-77"][1]
+    nation.now += timedelta(hours=1)
+    hospital["telecom"] = [each for each in hospital["telecom"] if each["system"] != "email"]
+    nation.put(hospital, practitioner_role(2, claire, hospital, mailbox(AT_HOSPITAL, description="autre"), mode="S"))
+    done = follow(where, nation)
+    at = {row["name"]: row["revision"] for row in rows(where, tables.organizations)}
+    assert at == {"HOPITAL NORD": done.revision, "CENTRE HOSPITALIER": 1}
+    assert [row["revision"] for row in rows(where, tables.activities)] == [1, done.revision, 1]
+    assert [row["revision"] for row in rows(where, tables.practitioners)] == [1, 1]
+
+
+def test_people_are_found_by_each_of_their_names(where: Place, nation: NationalDirectory) -> None:
+    follow(where, nation)
+    assert {row["key"] for row in rows(where, tables.spellings)} >= {"exemple noel", "noel"}
+
+
 def test_bad_days_are_sat_out(where: Place, nation: NationalDirectory) -> None:
     nation.trouble.extend([(504, {}), (502, {}), (0, {}), (429, {"Retry-After": "2"}), (500, {})])
     assert follow(where, nation, count=1).resources["PractitionerRole"] == 3
