@@ -163,7 +163,7 @@ class Directory(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Over HTTPS at `listen`, not opened where empty: `url` is the public base of FHIR, `clients` are digests (SHA-256, hex)
     by who has the key, `rate` requests a second of one client (0: any number); a page holds `page` resources at most, a
-    search takes `seconds` at most.
+    search takes `seconds` at most. Search while typing is for the same clients, and for networks `search_trusted`.
     """
 
     folder: Path | None = None
@@ -180,6 +180,8 @@ class Directory(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     page: Count = 1000
     seconds: Seconds = 10
     digitization: bool = False
+    search_trusted: tuple[str, ...] = ()
+    search_rate: Annotated[float, msgspec.Meta(ge=0)] = 50
     api: str = "https://gateway.api.esante.gouv.fr/fhir/v2"
     api_key: Path | None = None
     api_rate: Annotated[float, msgspec.Meta(gt=0, le=1000)] = 17.0

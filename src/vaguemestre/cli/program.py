@@ -10,6 +10,7 @@ from vaguemestre.cli import (
     directory_export,
     directory_import,
     directory_pull,
+    directory_search,
     dns,
     doctor,
     enrolment,
@@ -39,6 +40,7 @@ account.app.command("import")(transfer.import_)
 account.app.command()(transfer.export)
 account.app.command()(transfer.migrate)
 directory.app.command("import")(directory_import.import_)
+directory.app.command()(directory_search.search)
 directory.app.command()(directory_pull.pull)
 directory.app.command()(directory_export.export)
 program.add_typer(account.app, name="account")
