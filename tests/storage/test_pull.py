@@ -434,7 +434,7 @@ def test_a_state_that_cannot_be_read_is_begun_anew(tmp_path: Path) -> None:
 
 def test_the_cursor_is_the_register_s(where: Place, nation: NationalDirectory) -> None:
     follow(where, nation)
-    edition.make(where, Fiction(5))  # another edition, which knows nothing of the pull
+    where.replace(where.next())  # another edition, which knows nothing of the pull
     opened = where.open()
     assert opened.read(absorption.cursor) == 0
     opened.close()

@@ -22,10 +22,10 @@ import sqlalchemy as sa
 
 from vaguemestre import clock
 from vaguemestre.directory import tables
+from vaguemestre.directory.building import Tally
 from vaguemestre.directory.changes import Change, Row, parts
 from vaguemestre.directory.harvest import Harvest, State
 from vaguemestre.directory.model import Origin
-from vaguemestre.directory.reconciliation import Tally
 from vaguemestre.documents.fhir import reading
 from vaguemestre.documents.fhir.mailboxes import Mailbox
 from vaguemestre.documents.fhir.reading import OrganizationRead, PractitionerRead, PractitionerRoleRead, ResourceError
