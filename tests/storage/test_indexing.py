@@ -71,19 +71,23 @@ def test_a_delivery_that_fails_leaves_nothing_to_index(archive: Archive) -> None
     assert archive.waiting() == 0
 
 
+def _upgrade(connection: sa.Connection, version: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(files("vaguemestre.storage") / "migrations"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, version)
+
+
+_BEFORE_SEARCH = (
+    "INSERT INTO messages (id, account_id, blob_id, thread_id, size, received_at, summary)"
+    " VALUES (1, 2, 3, 1, 10, 1000, :summary)"
+)
+
+
 def test_messages_from_before_there_was_search_wait_too(new_place: Any) -> None:
     def migrate(connection: sa.Connection) -> None:
-        config = Config()
-        config.set_main_option("script_location", str(files("vaguemestre.storage") / "migrations"))
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0002")
-        connection.execute(
-            sa.text(
-                "INSERT INTO messages (id, account_id, blob_id, thread_id, size, received_at, summary)"
-                " VALUES (1, 2, 3, 1, 10, 1000, :summary)"
-            ),
-            {"summary": b"{}"},
-        )
+        _upgrade(connection, "0002")
+        connection.execute(sa.text(_BEFORE_SEARCH), {"summary": b"{}"})
 
     found = new_place.open()
     found.write(migrate)
@@ -91,6 +95,33 @@ def test_messages_from_before_there_was_search_wait_too(new_place: Any) -> None:
     assert [(each.account_id, each.message_id, each.blob_id) for each in found.read(indexing.due, -1, 10)] == [
         (2, 1, 3)
     ]
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_what_was_indexed_in_another_format_waits_again(new_place: Any, waits: bool) -> None:
+    def migrate(connection: sa.Connection) -> None:
+        _upgrade(connection, "0002")
+        connection.execute(sa.text(_BEFORE_SEARCH), {"summary": b"{}"})
+        _upgrade(connection, "0006")
+        if not waits:
+            connection.execute(sa.text("DELETE FROM to_index"))
+        connection.execute(sa.text("INSERT INTO forgotten (account_id, message_id, forgotten_at) VALUES (2, 9, 1)"))
+        values = {"key": b"key"}
+        connection.execute(
+            sa.text(
+                "INSERT INTO concordances (id, account_id, entries, size, key_number, wrapped_key, state)"
+                " VALUES (7, 2, 1, 10, 1, :key, 'ready')"
+            ),
+            values,
+        )
+
+    found = new_place.open()
+    found.write(migrate)
+    schema.migrate(found)
+    assert [each.message_id for each in found.read(indexing.due, -1, 10)] == [1]
+    assert found.read(indexing.forgotten_of, 2) == {}
+    assert found.read(concordances.of_account, 2) == []
+    assert found.read(concordances.to_sweep, 0.0) == [7]
 
 
 def test_an_account_has_few_concordances_and_every_message_in_one(archive: Archive) -> None:

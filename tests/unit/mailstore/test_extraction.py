@@ -129,7 +129,7 @@ def test_an_idle_process_ends_and_another_answers_the_next_question(until: Until
 
 def test_a_message_that_takes_all_memory_costs_itself(extractor: Extractor) -> None:
     with pytest.raises(UnreadableMessageError):
-        extractor.merge([compilation.HEAD.pack(2**32 - 1, *[2**31] * 32)])
+        extractor.merge([compilation.HEAD.pack(2**32 - 1, *[2**31] * 24)])
     assert _finds(extractor.read(3, LETTER), b"radio") == {3}
 
 
