@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -23,13 +23,13 @@ from simulators.archive import KARIM, MARIE, Archive
 from vaguemestre.documents import compilation
 from vaguemestre.documents.concordance import MOST_ENTRIES
 from vaguemestre.errors import StorageFailure
-from vaguemestre.mailstore import concordances, indexer, indexing, reading
+from vaguemestre.mailstore import concordances, indexer, indexing
 from vaguemestre.mailstore.extraction import ExtractionFailure, Extractor, UnreadableMessageError
 from vaguemestre.mailstore.indexer import MOST_OCTETS, Indexer, together
 from vaguemestre.mailstore.tables import concordances as concordance_rows
 from vaguemestre.mailstore.tables import forgotten, messages, to_index
 from vaguemestre.storage import schema
-from vaguemestre.storage.blobs import BlobStore, blobs
+from vaguemestre.storage.blobs import BlobReader, BlobStore, blobs
 from vaguemestre.storage.database import Database
 from vaguemestre.storage.sealing import UnsealingFailure
 from vaguemestre.storage.sheets import sheets
@@ -179,7 +179,12 @@ def test_a_message_that_cannot_be_read_is_set_aside_and_stops_nothing(archive: A
 
 
 class _Choking(Extractor):
-    """A reader that dies of one message."""
+    """A reader that dies of one message, and of all that are with it."""
+
+    def read_together(self, contents: Sequence[tuple[int, bytes]]) -> bytes:
+        if any(b"poison" in content for _, content in contents):
+            raise UnreadableMessageError
+        return super().read_together(contents)
 
     def read(self, message_id: int, content: bytes) -> bytes:
         if b"poison" in content:
@@ -217,15 +222,15 @@ def test_without_a_reader_messages_wait(archive: Archive, monkeypatch: pytest.Mo
 def test_what_may_pass_is_tried_again_later_and_not_for_ever(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
     first, late = archive.deliver(_letter(0), _letter(1))
     broken = [True]
-    content = reading.content
+    content = BlobReader.read
 
-    def failing(connection: sa.Connection, store: BlobStore, blob_id: int) -> bytes:
-        found = content(connection, store, blob_id)
+    def failing(blob: BlobReader) -> bytes:
+        found = content(blob)
         if broken[0] and b"Nombre1" in found:
             raise StorageFailure("The object store does not answer.")
         return found
 
-    monkeypatch.setattr(reading, "content", failing)
+    monkeypatch.setattr(BlobReader, "read", failing)
     now = [time.time_ns() // 1_000_000]
     for module in (indexing, indexer):
         monkeypatch.setattr(module, "now_ms", lambda: now[0])
@@ -301,13 +306,10 @@ def test_a_message_deleted_while_it_is_read_is_not_found(archive: Archive) -> No
     kept, gone = archive.deliver(_letter(0), _letter(1))
 
     class Meanwhile(Extractor):
-        def read(self, message_id: int, content: bytes) -> bytes:
-            if message_id == gone:
-                archive.delete(gone)
-            return archive.extractor.read(message_id, content)
-
-        def merge(self, *given: Any) -> bytes:
-            return archive.extractor.merge(*given)
+        def read_together(self, contents: Sequence[tuple[int, bytes]]) -> bytes:
+            assert {message_id for message_id, _ in contents} == {kept, gone}
+            archive.delete(gone)
+            return archive.extractor.read_together(contents)
 
     assert Indexer(archive.database, archive.store, Meanwhile()).work() == 2
     assert archive.waiting() == 0

@@ -15,7 +15,7 @@ RFC 9051 §6.4.4.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from enum import IntEnum
 from io import BytesIO
 
@@ -84,17 +84,19 @@ def fields(head: bytes) -> list[tuple[str, str]]:
     return [(name, _unfolded(parts)) for name, parts in found if name]
 
 
-def of_head(head: bytes) -> list[Passages]:
-    """The passages of a message's header block, by chapter; its body's are empty."""
+def of_head(head: bytes, wanted: Collection[Chapter] = frozenset(Chapter)) -> list[Passages]:
+    """The passages of a message's header block, by chapter; its body's, and those not wanted, are empty."""
     passages: list[list[Sequence[str]]] = [[] for _ in range(CHAPTERS)]
     names: dict[str, None] = {}
     for name, value in fields(head):
         names[name[:LONGEST]] = None
         if name == "subject":
-            passages[Chapter.SUBJECT].append(words(decode_words(value)))
+            if Chapter.SUBJECT in wanted:
+                passages[Chapter.SUBJECT].append(words(decode_words(value)))
         elif name in ADDRESSES:
-            passages[ADDRESSES[name]] += _of_addresses(read_addresses(value), value)
-        elif searched(name):
+            if ADDRESSES[name] in wanted:
+                passages[ADDRESSES[name]] += _of_addresses(read_addresses(value), value)
+        elif Chapter.OTHER_FIELDS in wanted and searched(name):
             passages[Chapter.OTHER_FIELDS].append(words(decode_words(_BOUNDARY.sub("", value))))
     passages[Chapter.FIELD_NAMES] = [[name] for name in names]
     return [*passages]
