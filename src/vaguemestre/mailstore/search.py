@@ -59,7 +59,7 @@ _CHAPTERS: dict[Field, tuple[Chapter, ...]] = {
     **{Field(chapter.name.lower()): (chapter,) for chapter in (Chapter.SUBJECT, *passages.ADDRESSES.values())},
 }
 _FEW, _FEW_OCTETS = 16, 1_048_576  # contents that are read on the spot without a thought
-_FEW_HEADS = 5_000
+_FEW_HEADS = 10_000
 _FORGOTTEN = Statement("SELECT message_id FROM forgotten WHERE account_id = {value}")
 _WAITING = Statement("SELECT message_id, blob_id FROM to_index WHERE account_id = {value} ORDER BY message_id")
 _OCTETS = Statement("SELECT coalesce(sum(size), 0) FROM messages WHERE id {among}")

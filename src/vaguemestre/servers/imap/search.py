@@ -115,9 +115,12 @@ async def _found(session: "Session", key: Key) -> "tuple[Selected, list[int]]":
         view = selected.picture.view
         likely = _Evaluation(session, selected, None).run(key)
         messages = [view.message_ids[place] for place in likely]
-        known = await session.service.database.read_async(
-            _look_up, session.service.blobs, session.account().account.id, wanted, messages
-        )
+        service, account_id = session.service, session.account().account.id
+        found = await service.database.read_async(_at_hand, service.blobs, account_id, wanted, messages)
+        if found is None:
+            await service.catch_up(account_id)
+            found = await service.database.read_async(_look_up, service.blobs, account_id, wanted, messages)
+        known = found
     return selected, _Evaluation(session, selected, known).run(key)
 
 
@@ -133,6 +136,17 @@ def _texts(key: Key) -> list[Key]:
         case keys.And(parts):
             return [each for part in parts for each in _texts(part)]
     return []
+
+
+def _at_hand(
+    connection: sa.Connection, store: BlobStore, account_id: int, wanted: Sequence[Key], messages: Sequence[int]
+) -> dict[int, set[int]] | None:
+    """`_look_up`; None where much would have to be read that is not indexed yet, and a reader's thread be held for it."""
+    of_words = [key for key in wanted if not isinstance(key, keys.Dated)]
+    contents = any(not isinstance(key, keys.Header) for key in of_words)
+    if of_words and texts.behind(connection, account_id, set(messages), contents=contents):
+        return None
+    return _look_up(connection, store, account_id, wanted, messages)
 
 
 def _look_up(
