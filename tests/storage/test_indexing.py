@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -23,9 +23,9 @@ from simulators.archive import KARIM, MARIE, Archive
 from vaguemestre.documents import compilation
 from vaguemestre.documents.concordance import MOST_ENTRIES
 from vaguemestre.errors import StorageFailure
-from vaguemestre.mailstore import concordances, indexer, indexing
+from vaguemestre.mailstore import concordances, indexer, indexing, search
 from vaguemestre.mailstore.extraction import ExtractionFailure, Extractor, UnreadableMessageError
-from vaguemestre.mailstore.indexer import MOST_OCTETS, Indexer, together
+from vaguemestre.mailstore.indexer import BATCH, MOST_OCTETS, Indexer, together
 from vaguemestre.mailstore.tables import concordances as concordance_rows
 from vaguemestre.mailstore.tables import forgotten, messages, to_index
 from vaguemestre.storage import schema
@@ -35,6 +35,7 @@ from vaguemestre.storage.sealing import UnsealingFailure
 from vaguemestre.storage.sheets import sheets
 
 KILLS = 12
+Until = Callable[[Callable[[], bool]], None]
 
 
 @pytest.fixture
@@ -421,6 +422,121 @@ def test_after_a_failure_it_waits_before_it_tries_again(archive: Archive, monkey
     asyncio.run(worker.turn())
     assert archive.waiting() == 0
     worker.close()
+
+
+class _Watched(Extractor):
+    """A reader that remembers what it was asked, and answers once it may."""
+
+    def __init__(self) -> None:
+        super().__init__(niceness=0)
+        self.asked: list[list[int]] = []
+        self.may_answer = threading.Event()
+        self.may_answer.set()
+
+    def read_together(self, contents: Sequence[tuple[int, bytes]]) -> bytes:
+        self.asked.append([message_id for message_id, _ in contents])
+        self.may_answer.wait()
+        return super().read_together(contents)
+
+
+@pytest.fixture
+def watched(database: Database, blob_store: BlobStore) -> Iterator[Archive]:
+    """Two empty accounts, and a reader that is watched."""
+    extractor = _Watched()
+    yield Archive(database, blob_store, extractor)
+    extractor.close()
+
+
+def test_an_account_is_caught_up_with_once_for_all_who_wait_newest_first(watched: Archive) -> None:
+    numbers = watched.deliver(*map(_letter, range(2 * BATCH + 20)))
+    watched.deliver(*map(_letter, range(3)), to=KARIM)
+    marie = watched.accounts[MARIE]
+    assert watched.database.read(search.behind, marie)
+
+    async def search_all_at_once() -> None:
+        await asyncio.gather(*(watched.indexer.catch_up(marie) for _ in range(5)))
+
+    asyncio.run(search_all_at_once())
+    assert not watched.database.read(search.behind, marie)
+    assert (watched.waiting(MARIE), watched.waiting(KARIM)) == (0, 3)
+    asked = watched.extractor.asked  # type: ignore[attr-defined]
+    assert sorted(each for some in asked for each in some) == numbers
+    assert [max(some) for some in asked] == sorted(map(max, asked), reverse=True)
+    assert sorted(watched.held()) == numbers
+    assert watched.find("commun") == set(numbers)
+    watched.indexer.work(0)
+    assert watched.database.read(concordances.totals, marie)[0] <= 7
+
+
+def test_the_indexer_leaves_an_account_to_who_catches_up_with_it(watched: Archive, until: Until) -> None:
+    extractor: Any = watched.extractor
+    numbers = watched.deliver(*map(_letter, range(40)))
+    theirs = watched.deliver(*map(_letter, range(3)), to=KARIM)
+    indexer = Indexer(watched.database, watched.store)
+
+    async def run() -> None:
+        indexer._hastening = extractor
+        extractor.may_answer.clear()
+        catching_up = asyncio.create_task(indexer.catch_up(watched.accounts[MARIE]))
+        await asyncio.to_thread(until, lambda: bool(extractor.asked))
+        await asyncio.to_thread(indexer.work)
+        assert sorted(watched.held(of=KARIM)) == theirs
+        assert await asyncio.to_thread(indexer.work) == 0
+        extractor.may_answer.set()
+        await catching_up
+        await indexer.stop()
+
+    asyncio.run(run())
+    assert sorted(watched.held()) == numbers
+
+
+def test_without_a_reader_nothing_is_caught_up_with_and_the_search_says_why(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive.deliver(*map(_letter, range(20)))
+    worker = Indexer(archive.database, archive.store)
+    archive.extractor = Extractor()
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "executable", "/bin/false")
+        asyncio.run(worker.catch_up(archive.accounts[MARIE]))
+        with pytest.raises(ExtractionFailure):
+            archive.find("commun")
+    assert archive.waiting() == 20
+
+
+def test_stopping_waits_for_who_catches_up_and_leaves_the_rest(watched: Archive, until: Until) -> None:
+    numbers = watched.deliver(*map(_letter, range(2 * BATCH)))
+    extractor: Any = watched.extractor
+
+    async def run() -> None:
+        extractor.may_answer.clear()
+        catching_up = asyncio.create_task(watched.indexer.catch_up(watched.accounts[MARIE]))
+        await asyncio.to_thread(until, lambda: bool(extractor.asked))
+        stopping = asyncio.create_task(watched.indexer.stop())
+        await asyncio.sleep(0)
+        extractor.may_answer.set()
+        await asyncio.gather(catching_up, stopping)
+        await watched.indexer.catch_up(watched.accounts[MARIE])
+
+    asyncio.run(run())
+    assert watched.waiting(MARIE) >= BATCH
+    waiting = watched.database.read(lambda c: list(c.execute(sa.select(to_index.c.message_id)).scalars()))
+    assert sorted(watched.held() + waiting) == numbers
+
+
+def test_much_that_waits_is_behind_and_little_is_not(archive: Archive) -> None:
+    numbers = archive.deliver(*map(_letter, range(16)))
+    marie = archive.accounts[MARIE]
+    assert not archive.database.read(search.behind, marie)
+    numbers += archive.deliver(_letter(16))
+    assert archive.database.read(search.behind, marie)
+    assert not archive.database.read(search.behind, archive.accounts[KARIM])
+    assert not archive.database.read(search.behind, marie, set(numbers[:16]))
+    assert not archive.database.read(lambda c: search.behind(c, marie, contents=False))
+    archive.index()
+    assert not archive.database.read(search.behind, marie)
+    archive.deliver(_letter(17, "mot " * 300_000))
+    assert archive.database.read(search.behind, marie), "a message that is large"
 
 
 class _Clock:

@@ -7,16 +7,16 @@ Rules: MOST_ENTRIES of entries at most, which the caller sees to. A message with
 several, each beginning with the last words of the one before, so that a phrase of PHRASE words is found across them.
 """
 
-import sys
 from array import array
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import accumulate, chain
+from operator import itemgetter
 
-from vaguemestre.documents.concordance import CHAPTERS, HEAD, SHIFT, Concordance, Fetch, Words, numbers
+from vaguemestre.documents.concordance import CHAPTERS, HEAD, SHIFT, Concordance, Fetch, Words, numbers, shifted
 
 PHRASE = 100
-ENTRY = 60_000  # places of an entry; they fit in two octets, and a long phrase does not reach into the next
+ENTRY = 60_000  # places of an entry; they fit in two octets, and what is sought does not reach into the next
 _PLACE = (1 << SHIFT) - 1
 
 Passages = Sequence[Sequence[str]]
@@ -105,7 +105,7 @@ def _take(words: defaultdict[bytes, list[bytes]], chapter: Words, fetch: Fetch, 
     if -1 in moved:
         ends, spots = _kept(ends, numbers("I", spots), moved)
     else:
-        spots = _shifted(spots, moved[0] << SHIFT)
+        spots = shifted(spots, moved[0] << SHIFT)
     start = 0
     for key, end in zip(keys, ends, strict=True):
         if end > start:
@@ -126,29 +126,24 @@ def _kept(ends: "array[int]", spots: "array[int]", moved: "array[int]") -> "tupl
     return counts, kept.tobytes()
 
 
-def _shifted(spots: bytes, by: int) -> bytes:
-    """All these numbers of four octets, each `by` larger: one sum of two very long numbers, since none overflows."""
-    if not by:
-        return spots
-    every = by.to_bytes(4, sys.byteorder) * (len(spots) // 4)
-    total = int.from_bytes(spots, sys.byteorder) + int.from_bytes(every, sys.byteorder)
-    return total.to_bytes(len(spots), sys.byteorder)
-
-
 _Chapter = tuple[list[bytes], list[int], bytes]
-"""The words of a chapter, sorted; how many spots each has; and these."""
+"""The words of a chapter, sorted by their last octets; how many spots each has; and these."""
 
 
 def _listed(words: dict[str, list[int]]) -> _Chapter:
-    keys = sorted(words)  # characters sort as their octets do
-    every = [words[key] for key in keys]
-    return [key.encode() for key in keys], [*map(len, every)], array("I", [*chain.from_iterable(every)]).tobytes()
+    encoded = {key.encode(): places for key, places in words.items()}
+    keys = sorted(encoded, key=_backwards)
+    every = [encoded[key] for key in keys]
+    return keys, [*map(len, every)], array("I", [*chain.from_iterable(every)]).tobytes()
 
 
 def _joined(words: dict[bytes, list[bytes]]) -> _Chapter:
-    keys = sorted(words)
+    keys = sorted(words, key=_backwards)
     every = [b"".join(words[key]) for key in keys]
     return keys, [len(each) // 4 for each in every], b"".join(every)
+
+
+_backwards = itemgetter(slice(None, None, -1))
 
 
 def _written(owners: "array[int]", chapters: Sequence[_Chapter]) -> bytes:

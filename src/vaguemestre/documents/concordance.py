@@ -7,13 +7,16 @@ What fits: one word that is sought fits each word that it is a part of. Of sever
 it, the last where a word begins with it, those between where they are the word; and they stand side by side.
 
 Layout, in the order of octets of the machine (little-endian wherever this runs): how many entries, and for each chapter
-how many words, octets of words and spots; the message of each entry (8 octets); the words of each chapter, sorted, a line
-each; for each chapter, how many spots the words up to each one have (4 octets). Then for each chapter, in the order of
-words, the spots where each stands, ascending (4 octets): the entry in the upper half, the place within it in the lower.
-An entry is a message, or as many words of a long one as a half can number.
+how many words, octets of words and spots; the message of each entry (8 octets); the words of each chapter, sorted by their
+last octets, a line each; for each chapter, how many spots the words up to each one have (4 octets). Then for each chapter,
+in the order of words, the spots where each stands, ascending (4 octets): the entry in the upper half, the place within it
+in the lower. An entry is a message, or as many words of a long one as a half can number.
 
 Why spots whole, and no list of entries: two words stand side by side where their spots differ by one, which sets of
 numbers say by themselves; an entry is every other half of the octets. Both need no step of Python's for each spot.
+
+Why sorted by last octets: of a phrase, the first word may be any that ends so. Most begin with a short one ("le patient"),
+and thousands of words end so: their spots stand together then, instead of all over. The last word is rarely short.
 """
 
 import itertools
@@ -110,17 +113,17 @@ def containing(lines: bytes, part: bytes) -> Ranges:
 
 
 def ending(lines: bytes, end: bytes) -> Ranges:
-    """The words that end so."""
-    return _ranges(_found(lines, end + b"\n", lambda words: map(bytes.endswith, words, repeat(end))))
+    """The words that end so: sorted as they are, they stand together."""
+    first = lines.find(end + b"\n")
+    if first < 0:
+        return []
+    before = lines.count(b"\n", 1, first)
+    return [(before, before + lines.count(end + b"\n", first))]
 
 
 def beginning(lines: bytes, start: bytes) -> Ranges:
-    """The words that begin so: sorted as they are, they stand together."""
-    first = lines.find(b"\n" + start)
-    if first < 0:
-        return []
-    before = lines.count(b"\n", 0, first)
-    return [(before, before + lines.count(b"\n" + start, first))]
+    """The words that begin so."""
+    return _ranges(_found(lines, b"\n" + start, lambda words: map(bytes.startswith, words, repeat(start))))
 
 
 def being(lines: bytes, word: bytes) -> Ranges:
@@ -146,15 +149,15 @@ def _fitting(lines: bytes, sought: Sequence[bytes]) -> list[Ranges]:
 
 
 def _found(lines: bytes, needle: bytes, fits: Callable[[list[bytes]], Iterable[bool]]) -> Iterator[int]:
-    """The number of each word in which, or at whose end, `needle` stands; `fits` says it of each of many words."""
+    """The number of each word in which, or before which, `needle` stands; `fits` says it of each of many words."""
     number, at = -1, 0
     for count in itertools.count(1):
         hit = lines.find(needle, at)
         if hit < 0:
             return
-        number += lines.count(b"\n", at, hit)
+        number += lines.count(b"\n", at, hit + 1)
         yield number
-        at = lines.index(b"\n", hit)
+        at = lines.index(b"\n", hit + 1)
         if not count % _LOOK and number < count * _DENSE:  # so many fit that to look at each word is faster
             yield from compress(itertools.count(number + 1), fits(lines[at + 1 : -1].split(b"\n")))
             return
@@ -175,6 +178,15 @@ def _ranges(found: Iterable[int]) -> Ranges:
     return ranges
 
 
+def shifted(spots: bytes, by: int) -> bytes:
+    """All these spots, each `by` larger, 0 or more: one sum of two very long numbers, since none overflows."""
+    if not by or not spots:
+        return spots
+    every = by.to_bytes(4, sys.byteorder) * (len(spots) // 4)
+    total = int.from_bytes(spots, sys.byteorder) + int.from_bytes(every, sys.byteorder)
+    return total.to_bytes(len(spots), sys.byteorder)
+
+
 def _spots(fetch: Fetch, within: Words, ranges: Ranges) -> bytes:
     """The spots of ranges of words, as they are kept."""
     ends, start = within.ends(fetch), within.start
@@ -193,15 +205,14 @@ def _side_by_side(fetch: Fetch, within: Words, fitting: Sequence[Ranges]) -> set
     if not fitting:
         return set()
     ends = within.ends(fetch)
-    first, *others = sorted(range(len(fitting)), key=lambda kind: _total(ends, fitting[kind]))  # the rarest first
-    found = set(numbers("I", _spots(fetch, within, fitting[first])))
-    at = first  # which word of the phrase those found are the spots of
-    for kind in others:
-        found = set(map((kind - at).__add__, found)).intersection(numbers("I", _spots(fetch, within, fitting[kind])))
-        at = kind
+    last = len(fitting) - 1
+    found: set[int] | None = None  # where the phrase would end
+    for kind in sorted(range(len(fitting)), key=lambda kind: _total(ends, fitting[kind])):  # the rarest first
+        spots = numbers("I", shifted(_spots(fetch, within, fitting[kind]), last - kind))
+        found = set(spots) if found is None else found.intersection(spots)
         if not found:
             break
-    return {spot >> SHIFT for spot in found}
+    return {spot >> SHIFT for spot in found or ()}
 
 
 def _total(ends: "array[int]", ranges: Ranges) -> int:
