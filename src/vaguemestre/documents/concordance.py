@@ -24,6 +24,7 @@ import struct
 import sys
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from heapq import nlargest
 from itertools import compress, repeat
 from operator import contains
 
@@ -34,6 +35,7 @@ SHIFT = 16
 """A spot is the entry, shifted so far, and the place."""
 
 _ENTRY_HALF = 1 if sys.byteorder == "little" else 0
+_OFTEN = 32  # words that fit and stand most often: of a part of thousands, they may say it all
 _LOOK, _DENSE = 256, 8  # looking at each word is faster than looking for the next once one in so many fits
 
 Fetch = Callable[[Sequence[tuple[int, int]]], list[bytes]]
@@ -96,15 +98,19 @@ class Concordance:
         for number in chapters:
             within = self.chapters[number]
             if len(sought) == 1:
-                entries |= _entries(fetch, within, containing(within.lines(fetch), sought[0]))
+                fitting = containing(within.lines(fetch), sought[0])
+                _add_entries(fetch, within, fitting, entries, len(self.owners))
             else:
                 entries |= _side_by_side(fetch, within, _fitting(within.lines(fetch), sought))
+            if len(entries) == len(self.owners):
+                break
         return set(map(self.owners.__getitem__, entries))
 
     def bearing(self, fetch: Fetch, chapter: int, word: bytes) -> set[int]:
         """The messages in which exactly this word stands, in one chapter."""
         within = self.chapters[chapter]
-        return set(map(self.owners.__getitem__, _entries(fetch, within, being(within.lines(fetch), word))))
+        entries = _entries(fetch, within, being(within.lines(fetch), word))
+        return set(map(self.owners.__getitem__, entries))
 
 
 def containing(lines: bytes, part: bytes) -> Ranges:
@@ -195,9 +201,20 @@ def _spots(fetch: Fetch, within: Words, ranges: Ranges) -> bytes:
     )
 
 
-def _entries(fetch: Fetch, within: Words, ranges: Ranges) -> set[int]:
-    """The entries that any of these words stands in."""
-    return set(numbers("H", _spots(fetch, within, ranges))[_ENTRY_HALF::2]) if ranges else set()
+def _entries(fetch: Fetch, within: Words, ranges: Ranges) -> Sequence[int]:
+    """The entries that any of these words stands in, some of them several times."""
+    return numbers("H", _spots(fetch, within, ranges))[_ENTRY_HALF::2] if ranges else ()
+
+
+def _add_entries(fetch: Fetch, within: Words, ranges: Ranges, found: set[int], every: int) -> None:
+    """Add the entries that any of these words stands in to those `found`, until these are `every` one."""
+    if len(ranges) > _OFTEN:
+        ends = within.ends(fetch)
+        often = nlargest(_OFTEN, ranges, key=lambda some: ends[some[1] - 1] - ends[some[0] - 1] if some[0] else ends[0])
+        found.update(_entries(fetch, within, often))
+        if len(found) == every:
+            return
+    found.update(_entries(fetch, within, ranges))
 
 
 def _side_by_side(fetch: Fetch, within: Words, fitting: Sequence[Ranges]) -> set[int]:
