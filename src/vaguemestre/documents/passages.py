@@ -36,7 +36,7 @@ TEXT_LIMIT = 1_048_576
 PDF_LIMIT = 64 * 1024 * 1024
 """A PDF that takes more octets in the message is not read. It is of no use by parts: what is needed first stands at its end."""
 
-WINDOW = 1_048_576
+WINDOW = 262_144
 """A content that comes as a stream is asked for by so many octets."""
 
 _MOST_TEXT = 8 * TEXT_LIMIT  # of one message

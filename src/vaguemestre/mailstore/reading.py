@@ -22,8 +22,8 @@ from vaguemestre.mailstore.tables import messages
 from vaguemestre.storage.blobs import BlobReader, BlobStore
 from vaguemestre.storage.sealing import UnsealingFailure
 
-SMALL = passages.WINDOW
-TOGETHER = 4 * SMALL
+SMALL = 1_048_576
+TOGETHER = 2 * SMALL
 
 _STEP = 256  # contents opened at once
 
