@@ -490,6 +490,22 @@ def test_the_indexer_leaves_an_account_to_who_catches_up_with_it(watched: Archiv
     assert sorted(watched.held()) == numbers
 
 
+def test_who_has_little_does_not_wait_for_who_has_much(watched: Archive) -> None:
+    watched.deliver(*map(_letter, range(4 * BATCH)))
+    watched.deliver(*map(_letter, range(20)), to=KARIM)
+
+    async def run() -> int:
+        much = asyncio.create_task(watched.indexer.catch_up(watched.accounts[MARIE]))
+        await asyncio.sleep(0)
+        await watched.indexer.catch_up(watched.accounts[KARIM])
+        left = watched.waiting(MARIE)
+        await much
+        return left
+
+    assert asyncio.run(run()) > 0
+    assert watched.waiting() == 0
+
+
 def test_without_a_reader_nothing_is_caught_up_with_and_the_search_says_why(
     archive: Archive, monkeypatch: pytest.MonkeyPatch
 ) -> None:

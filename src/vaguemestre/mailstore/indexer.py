@@ -62,7 +62,7 @@ class Indexer:
         self._extractor = extractor or Extractor()
         self._hastening = extractor or Extractor(niceness=10)  # somebody waits for it
         self._threads = ThreadPoolExecutor(1, thread_name_prefix="catch up")
-        self._caught_up: dict[int, asyncio.Future[None]] = {}  # accounts for which somebody waits
+        self._caught_up: dict[int, asyncio.Task[None]] = {}  # accounts for which somebody waits
         self._stopping = threading.Event()
         self._working = threading.Lock()
         self._after = -1  # the account that had its turn last
@@ -77,6 +77,7 @@ class Indexer:
 
     async def stop(self) -> None:
         """`close`, and wait until nothing is under way."""
+        self._stopping.set()
         await asyncio.to_thread(self.close)
         await asyncio.to_thread(self._threads.shutdown)
         await asyncio.to_thread(self._working.acquire)
@@ -86,14 +87,21 @@ class Indexer:
 
         Those who ask for one account meanwhile share the work.
         """
-        if self._stopping.is_set():
-            return
         under_way = self._caught_up.get(account_id)
         if under_way is None:
-            under_way = asyncio.get_running_loop().run_in_executor(self._threads, self._catch_up, account_id)
+            under_way = asyncio.create_task(self._catching_up(account_id))
             self._caught_up[account_id] = under_way
             under_way.add_done_callback(lambda _: self._caught_up.pop(account_id, None))
         await asyncio.shield(under_way)
+
+    async def _catching_up(self, account_id: int) -> None:
+        """A batch at a time, so that accounts take turns here too."""
+        up_to = ids.next_id()
+        loop = asyncio.get_running_loop()
+        while not self._stopping.is_set() and await loop.run_in_executor(
+            self._threads, self._catch_up, account_id, up_to
+        ):
+            pass
 
     def close(self) -> None:
         """Stop at the next line; what was under way is done again by the next worker."""
@@ -157,17 +165,15 @@ class Indexer:
             self._after = batch[-1].account_id
         return []
 
-    def _catch_up(self, account_id: int) -> None:
+    def _catch_up(self, account_id: int, up_to: int) -> bool:
+        """Index some of what waits of an account up to a message; whether there may be more."""
         try:
-            up_to = ids.next_id()
-            while not self._stopping.is_set():
-                batch = self._database.read(indexing.due_of, account_id, up_to, BATCH)
-                if not batch:
-                    return
-                self._index(batch, self._hastening)
+            batch = self._database.read(indexing.due_of, account_id, up_to, BATCH)
+            return bool(batch) and self._index(batch, self._hastening)[0] > 0
         except StorageFailure as error:  # whoever searches will read what is left, and hear of it
             if not self._stopping.is_set():
                 _log.warning("an account is not caught up with", account=ids.to_text(account_id), why=error.en)
+            return False
 
     def _index(self, batch: Sequence[Waiting], extractor: Extractor) -> tuple[int, int]:
         """Index messages of a batch, as many as its bounds allow: how many were, or were put off, and the last account."""

@@ -22,7 +22,7 @@ RFC 9051 §6.4.4 (which allows flexible matching), RFC 8621 §4.4.1.
 """
 
 import atexit
-from collections.abc import Collection, Container, Iterator, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Sequence
 from enum import StrEnum
 
 import sqlalchemy as sa
@@ -105,13 +105,15 @@ def matching(
 
 
 def behind(
-    connection: sa.Connection, account_id: int, message_ids: Container[int] | None = None, *, contents: bool = True
+    connection: sa.Connection, account_id: int, message_ids: Iterable[int] | None = None, *, contents: bool = True
 ) -> bool:
     """Whether a search, of `contents` or of headers only, would have to read much that is not indexed yet."""
-    waiting = [message_id for message_id, _ in _waiting(connection, account_id, message_ids)]
+    waiting = {message_id for message_id, _ in _WAITING.run(connection, account_id)}
+    if message_ids is not None and waiting:
+        waiting.intersection_update(message_ids)
     if not contents or len(waiting) > _FEW_HEADS:
         return len(waiting) > _FEW_HEADS
-    return len(waiting) > _FEW or (bool(waiting) and _OCTETS.run(connection, waiting)[0][0] > _FEW_OCTETS)
+    return len(waiting) > _FEW or (bool(waiting) and _OCTETS.run(connection, [*waiting])[0][0] > _FEW_OCTETS)
 
 
 def header_matching(
