@@ -14,8 +14,9 @@ from itertools import accumulate, chain
 from operator import itemgetter
 
 from vaguemestre.documents.concordance import CHAPTERS, HEAD, SHIFT, Concordance, Fetch, Words, numbers, shifted
+from vaguemestre.documents.words import MOST_SOUGHT
 
-PHRASE = 100
+PHRASE = MOST_SOUGHT
 ENTRY = 60_000  # places of an entry; they fit in two octets, and what is sought does not reach into the next
 _PLACE = (1 << SHIFT) - 1
 

@@ -23,6 +23,7 @@ import itertools
 import struct
 import sys
 from array import array
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from heapq import nlargest
 from itertools import compress, repeat
@@ -36,6 +37,7 @@ SHIFT = 16
 
 _ENTRY_HALF = 1 if sys.byteorder == "little" else 0
 _OFTEN = 32  # words that fit and stand most often: of a part of thousands, they may say it all
+_FEW = 128  # octets of spots for each that is looked up among them: else all are looked at
 _LOOK, _DENSE = 256, 8  # looking at each word is faster than looking for the next once one in so many fits
 
 Fetch = Callable[[Sequence[tuple[int, int]]], list[bytes]]
@@ -210,7 +212,7 @@ def _add_entries(fetch: Fetch, within: Words, ranges: Ranges, found: set[int], e
     """Add the entries that any of these words stands in to those `found`, until these are `every` one."""
     if len(ranges) > _OFTEN:
         ends = within.ends(fetch)
-        often = nlargest(_OFTEN, ranges, key=lambda some: ends[some[1] - 1] - ends[some[0] - 1] if some[0] else ends[0])
+        often = nlargest(_OFTEN, ranges, key=lambda some: _total(ends, [some]))
         found.update(_entries(fetch, within, often))
         if len(found) == every:
             return
@@ -225,11 +227,30 @@ def _side_by_side(fetch: Fetch, within: Words, fitting: Sequence[Ranges]) -> set
     last = len(fitting) - 1
     found: set[int] | None = None  # where the phrase would end
     for kind in sorted(range(len(fitting)), key=lambda kind: _total(ends, fitting[kind])):  # the rarest first
-        spots = numbers("I", shifted(_spots(fetch, within, fitting[kind]), last - kind))
-        found = set(spots) if found is None else found.intersection(spots)
+        spots = _spots(fetch, within, fitting[kind])
+        if found is None:
+            found = set(numbers("I", shifted(spots, last - kind)))
+        elif (
+            len(fitting[kind]) == 1
+            and fitting[kind][0][1] - fitting[kind][0][0] == 1
+            and _FEW * len(found) < len(spots)
+        ):
+            found = _standing(found, numbers("I", spots), last - kind)
+        else:
+            found = found.intersection(numbers("I", shifted(spots, last - kind)))
         if not found:
             break
     return {spot >> SHIFT for spot in found or ()}
+
+
+def _standing(found: set[int], spots: "array[int]", after: int) -> set[int]:
+    """Those of a few spots that stand so many `after` one of a word, whose spots ascend."""
+    kept = set()
+    for spot in found:
+        place = bisect_left(spots, spot - after)
+        if place < len(spots) and spots[place] == spot - after:
+            kept.add(spot)
+    return kept
 
 
 def _total(ends: "array[int]", ranges: Ranges) -> int:

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 
 LONGEST = 200
 STEP = LONGEST // 2
-MOST_SOUGHT = 5_000
+MOST_SOUGHT = 100
 """Of a text that is sought, as many words count."""
 
 _BEYOND_ASCII = re.compile(r"[^\x00-\x7f]+")
@@ -86,7 +86,8 @@ def sought(text: str) -> list[str]:
         return found
     if len(runs) == 1:
         return [runs[0][:STEP]]
-    return [runs[0][-STEP:], *(piece for run in runs[1:-1] for piece in _pieces(run)), runs[-1][:STEP]]
+    every = [runs[0][-STEP:], *(piece for run in runs[1:-1] for piece in _pieces(run)), runs[-1][:STEP]]
+    return every[:MOST_SOUGHT]
 
 
 def line(found: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ punctuation or space stands between two words. A text that is sought matches whe
 field, one address, or one text of the body, the first of them as the end of a word, the last as the start of one, those
 between as they are: "ompte ren" finds "Compte-rendu". One word alone matches wherever it is a part of a word: "anoram"
 finds "panoramique". A text without any letter or digit matches every message. Of a word of more than 100 characters only
-the first 100 count, or the last 100 where other words follow it.
+the first 100 count, or the last 100 where other words follow it; of a text, the first 100 words.
 
 `header_matching` looks at any field by name. In those that hold identifiers or anything else of programs, characters
 are compared, punctuation included.
