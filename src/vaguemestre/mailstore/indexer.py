@@ -60,7 +60,7 @@ class Indexer:
         self._database = database
         self._store = store
         self._extractor = extractor or Extractor()
-        self._hastening = extractor or Extractor(niceness=10)  # somebody waits for it
+        self._hastening = extractor or Extractor(niceness=5)  # somebody waits for it
         self._threads = ThreadPoolExecutor(1, thread_name_prefix="catch up")
         self._caught_up: dict[int, asyncio.Task[None]] = {}  # accounts for which somebody waits
         self._stopping = threading.Event()

@@ -66,7 +66,7 @@ _OCTETS = Statement("SELECT coalesce(sum(size), 0) FROM messages WHERE id {among
 _CONTENTS = Statement("SELECT id, blob_id FROM messages WHERE id {among}")
 _PLACES = Statement("SELECT mailbox_id, uid FROM placements WHERE mailbox_id {among} AND message_id {among}")
 
-_ours = Extractor(niceness=10, patience_s=30.0)  # of this process's searches; somebody waits for them
+_ours = Extractor(niceness=5, patience_s=30.0)  # of this process's searches; somebody waits for them
 atexit.register(_ours.close)
 
 
