@@ -103,7 +103,7 @@ def test_what_was_indexed_in_another_format_waits_again(new_place: Any, waits: b
     def migrate(connection: sa.Connection) -> None:
         _upgrade(connection, "0002")
         connection.execute(sa.text(_BEFORE_SEARCH), {"summary": b"{}"})
-        _upgrade(connection, "0006")
+        _upgrade(connection, "0008")
         if not waits:
             connection.execute(sa.text("DELETE FROM to_index"))
         connection.execute(sa.text("INSERT INTO forgotten (account_id, message_id, forgotten_at) VALUES (2, 9, 1)"))

@@ -163,11 +163,12 @@ class Registers:
 
 
 def begin(connection: sa.Connection, origin: Origin, stamp: str = "") -> int:
-    """Begin a change: its revision, greater than every one before. Within a write, once a transaction."""
-    last = connection.execute(sa.select(sa.func.max(tables.revisions.c.id))).scalar() or 0
-    connection.execute(
-        tables.revisions.insert().values(id=last + 1, at=clock.now_ms(), origin=origin.value, stamp=stamp)
-    )
+    """Begin a change: its revision, greater than every one before, and no earlier. Within a write, once a transaction."""
+    revisions = tables.revisions
+    newest = sa.select(revisions.c.id, revisions.c.at).order_by(revisions.c.id.desc()).limit(1)
+    last, at = connection.execute(newest).one_or_none() or (0, 0)
+    now = max(clock.now_ms(), at)  # a clock put back must not put a change before another
+    connection.execute(revisions.insert().values(id=last + 1, at=now, origin=origin.value, stamp=stamp))
     return int(last + 1)
 
 
@@ -183,6 +184,28 @@ def put(connection: sa.Connection, *things: Thing) -> None:
         place = [column == row[column.name] for column in table.primary_key]
         connection.execute(table.delete().where(*place))
         connection.execute(table.insert().values(row))
+
+
+def following(connection: sa.Connection, kind: type[Thing]) -> int:
+    """The identifier after the last that a thing of this kind was given. Within the write that gives it."""
+    return int(connection.execute(sa.select(sa.func.max(_TABLES[kind].c.id))).scalar() or 0) + 1
+
+
+def knows(connection: sa.Connection, national_id: str) -> bool:
+    """Whether a person of this national identifier (IdNat_PS) is in the register, withdrawn or not."""
+    people = tables.practitioners
+    return connection.execute(sa.select(people.c.id).where(people.c.national_id == national_id)).first() is not None
+
+
+def counts(connection: sa.Connection) -> dict[str, int]:
+    """How many practitioners, activities, organizations and addresses are active."""
+    counted = (tables.practitioners, tables.activities, tables.organizations, tables.addresses)
+    return {
+        table.name: int(
+            connection.execute(sa.select(sa.func.count()).select_from(table).where(table.c.active)).scalar_one()
+        )
+        for table in counted
+    }
 
 
 def edition(connection: sa.Connection) -> str:
