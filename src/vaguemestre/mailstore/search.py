@@ -14,8 +14,9 @@ the first 100 count, or the last 100 where other words follow it; of a text, the
 `header_matching` looks at any field by name. In those that hold identifiers or anything else of programs, characters
 are compared, punctuation included.
 
-Bounds: 64 kB of a header; of a message, what `passages` takes of it. Time: a word takes some milliseconds in 100,000
-messages, one letter alone half a second; a message that is not indexed yet, a third of a millisecond, its header a tenth.
+Bounds: 64 kB of a header; of a message, what `passages` takes of it. Time of a processor, in 100,000 messages: some twenty
+milliseconds for a word, up to a hundred for a phrase, a quarter of a second for a part of thousands of words, one second
+for the worst phrase of two letters; for a message that is not indexed yet, a third of a millisecond, its header a twentieth.
 Memory: some tens of megabytes at most, whatever the account holds.
 
 RFC 9051 §6.4.4 (which allows flexible matching), RFC 8621 §4.4.1.
