@@ -464,8 +464,18 @@ def test_an_account_is_caught_up_with_once_for_all_who_wait_newest_first(watched
     assert [max(some) for some in asked] == sorted(map(max, asked), reverse=True)
     assert sorted(watched.held()) == numbers
     assert watched.find("commun") == set(numbers)
-    watched.indexer.work(0)
-    assert watched.database.read(concordances.totals, marie)[0] <= 7
+
+
+def test_an_account_that_is_caught_up_with_has_few_concordances_at_once(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(indexer, "BATCH", 4)
+    numbers = archive.deliver(*map(_letter, range(80)))
+    asyncio.run(archive.indexer.catch_up(archive.accounts[MARIE]))
+    assert archive.waiting() == 0
+    assert archive.database.read(concordances.totals, archive.accounts[MARIE])[0] < 10
+    assert sorted(archive.held()) == numbers
+    assert archive.find("commun") == set(numbers)
 
 
 def test_the_indexer_leaves_an_account_to_who_catches_up_with_it(watched: Archive, until: Until) -> None:

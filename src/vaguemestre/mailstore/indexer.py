@@ -113,8 +113,9 @@ class Indexer:
         """Index some of the messages that wait; how many were, or were put off. Raises StorageFailure."""
         batch = self._due(limit)
         count, self._after = self._index(batch, self._extractor) if batch else (0, self._after)
-        while self._unmerged and not self._stopping.is_set():
-            self._merge_due(self._unmerged.pop())
+        for account_id in self._unmerged - self._caught_up.keys():
+            self._unmerged.discard(account_id)
+            self._merge_due(account_id, self._extractor)
         return count
 
     def keep_up(self) -> None:
@@ -169,7 +170,10 @@ class Indexer:
         """Index some of what waits of an account up to a message; whether there may be more."""
         try:
             batch = self._database.read(indexing.due_of, account_id, up_to, BATCH)
-            return bool(batch) and self._index(batch, self._hastening)[0] > 0
+            if not batch or not self._index(batch, self._hastening)[0]:
+                return False
+            self._merge_due(account_id, self._hastening)  # many small ones would make the search slow that waits
+            return True
         except StorageFailure as error:  # whoever searches will read what is left, and hear of it
             if not self._stopping.is_set():
                 _log.warning("an account is not caught up with", account=ids.to_text(account_id), why=error.en)
@@ -227,14 +231,14 @@ class Indexer:
                 _log.warning("what was read is not merged", account=ids.to_text(account_id), parts=len(parts))
         return [concordances.seal(self._store.ring, account_id, content) for content in parts]
 
-    def _merge_due(self, account_id: int) -> None:
+    def _merge_due(self, account_id: int, extractor: Extractor) -> None:
         while account_id not in self._unmergeable and not self._stopping.is_set():
             kept = self._database.read(concordances.of_account, account_id)
             chosen = [kept[place] for place in together([(each.entries, each.volume.size) for each in kept])]
             if not chosen:
                 return
             gone = self._database.read(indexing.forgotten_of, account_id)
-            self._replace(account_id, chosen, set(gone))
+            self._replace(account_id, chosen, set(gone), extractor)
 
     def _purge(self, account_id: int, before: int) -> None:
         """Write again the concordances that lost many messages, or one long ago."""
@@ -243,19 +247,19 @@ class Indexer:
         for kept in self._database.read(concordances.of_account, account_id):
             lost = gone.keys() & set(self._database.read(concordances.owners, self._store.ring, kept))
             if indexing.worth_purging(kept.entries, [gone[each] for each in lost], before):
-                self._replace(account_id, [kept], lost)
+                self._replace(account_id, [kept], lost, self._extractor)
             else:
                 held |= lost
         # What none holds was never indexed; after a day, nothing that was under way then can show it any more.
         unheld = [each for each, at in gone.items() if each not in held and at < now_ms() - _DAY_MS]
         self._database.write(indexing.no_more_forgotten, account_id, unheld)
 
-    def _replace(self, account_id: int, chosen: Sequence[Kept], gone: set[int]) -> None:
+    def _replace(self, account_id: int, chosen: Sequence[Kept], gone: set[int], extractor: Extractor) -> None:
         """Put one concordance in place of several, without the messages that are gone; in small steps where it is large."""
         try:
             parts = [self._database.read(concordances.whole, self._store.ring, each) for each in chosen]
             purged = gone & {owner for part in parts for owner in compilation.owners(part)}
-            content = self._extractor.merge(parts, purged)
+            content = extractor.merge(parts, purged)
         except UnsealingFailure:  # damaged on disk; all that was in it is in the messages
             _log.error("search of an account is made anew", account=ids.to_text(account_id))
             self._database.write(indexing.reindex, account_id)
@@ -266,7 +270,7 @@ class Indexer:
             return
         made = concordances.seal(self._store.ring, account_id, content)
         if made.in_steps:
-            self._write_in_steps(made)
+            self._write_in_steps(made, hurried=extractor is self._hastening)
         try:
             self._database.write(indexing.replace, made, chosen, sorted(purged))
         except OvertakenError:
@@ -274,17 +278,19 @@ class Indexer:
             return
         if not concordances.is_small(chosen):
             for each in chosen:
-                self._sweep(each.volume.id)
+                self._sweep(each.volume.id, hurried=extractor is self._hastening)
 
-    def _write_in_steps(self, made: Made) -> None:
+    def _write_in_steps(self, made: Made, *, hurried: bool) -> None:
         self._database.write(concordances.begin, made)
         for start in range(0, len(made.sheets), STEP):
-            self._give_way()
+            if not hurried:
+                self._give_way()
             self._database.write(sheets.insert, made.volume.id, made.sheets[start : start + STEP], start)
 
-    def _sweep(self, volume_id: int) -> None:
+    def _sweep(self, volume_id: int, *, hurried: bool = False) -> None:
         while not self._stopping.is_set():
-            self._give_way()
+            if not hurried:
+                self._give_way()
             if self._database.write(concordances.sweep, volume_id):
                 return
 
