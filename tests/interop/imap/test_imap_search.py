@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
-from simulators.imap_answers import Answer, expand
+from simulators.imap_answers import Answer, code_of, expand
 from simulators.imap_peer import ImapPeer, esearch_of, numbers_of
 from simulators.letters import NESTED, letter
 
 needs, deviates = pytest.mark.needs, pytest.mark.deviates
+pytestmark = pytest.mark.both_stores
 
 # number, flags, INTERNALDATE, content
 LETTERS = [
@@ -450,3 +451,13 @@ def test_a_search_right_after_much_was_filed_finds_all_of_it(one: ImapPeer, two:
         assert each.search("TEXT bien") == [*range(1, 61, 3)]
         assert each.search('BODY "patient 59"') == [60]
         assert each.search("58:60 SUBJECT bilan") == [58, 59, 60]
+
+
+@needs("CONTEXT=SEARCH")
+@deviates("dovecot", "keeps searches of text up to date too")
+def test_a_search_of_text_is_answered_and_said_not_to_be_kept_up_to_date(filled: ImapPeer) -> None:
+    """RFC 5267 §4.3.1."""
+    answer = filled.ok('UID SEARCH RETURN (UPDATE ALL) TEXT "kyste"')
+    (said,) = answer.of("NO")
+    assert code_of(said) == f'NOUPDATE "{answer.tag}"'
+    assert numbers_of(answer)
