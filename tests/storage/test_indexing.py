@@ -492,6 +492,7 @@ def test_the_indexer_leaves_an_account_to_who_catches_up_with_it(watched: Archiv
         await asyncio.to_thread(indexer.work)
         assert sorted(watched.held(of=KARIM)) == theirs
         assert await asyncio.to_thread(indexer.work) == 0
+        assert watched.waiting(MARIE) == 40
         extractor.may_answer.set()
         await catching_up
         await indexer.stop()
