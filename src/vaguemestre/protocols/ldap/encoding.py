@@ -329,7 +329,8 @@ def response_to(operation: Operation) -> str:
 def attribute(name: str, values: Iterable[str]) -> bytes:
     """One attribute of an entry (PartialAttribute), with its values or none."""
     return _element(
-        _SEQUENCE, _element(4, name.encode()) + _element(0x31, b"".join([_element(4, each.encode()) for each in values]))
+        _SEQUENCE,
+        _element(4, name.encode()) + _element(0x31, b"".join([_element(4, each.encode()) for each in values])),
     )
 
 
@@ -353,7 +354,8 @@ def _element(tag: int, content: bytes) -> bytes:
 
 def read_paged_results(value: bytes | None) -> tuple[int, bytes]:
     """The size of a page and the cookie (RFC 2696). Raises DecodingError."""
-    return _value("PagedResults", value, "size", "cookie")
+    size, cookie = _value("PagedResults", value, "size", "cookie")
+    return size, cookie
 
 
 def write_paged_results(size: int, cookie: bytes) -> bytes:
