@@ -91,7 +91,7 @@ def database_path(config: Config) -> Path:
 
 def keys_path(config: Config) -> Path:
     """Where the key file stands."""
-    return config.storage.keys or config.data / "operator.keys"
+    return config.key_file
 
 
 def migrate(config: Config) -> str:

@@ -18,7 +18,7 @@ import msgspec
 from vaguemestre.errors import ConfigurationError
 
 _PREFIX = "VAGUEMESTRE_"
-_PATHS_OR_ADDRESSES = (("storage", "objects"), ("trust", "list"), ("trust", "crls"))
+_PATHS_OR_ADDRESSES = (("storage", "objects"), ("trust", "list"), ("trust", "crls"), ("directory", "source"))
 
 Count = Annotated[int, msgspec.Meta(gt=0)]
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
@@ -151,6 +151,21 @@ class Autoconfiguration(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     addresses: tuple[str, ...] = ()
 
 
+class Directory(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The register of professionals, and where its files come from. Times in seconds.
+
+    `source`: folders, files or https:// addresses; `authorities`: those whose certificates its servers must have, the
+    system's unless given. `withdrawal_limit` is a share of what was there.
+    """
+
+    folder: Path | None = None
+    source: tuple[str, ...] = ()
+    authorities: Path | None = None
+    refresh: Seconds = 86_400
+    withdrawal_limit: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.05
+    stale_after: Seconds = 3 * 86_400
+
+
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One installation: an operator, an authority, or both."""
 
@@ -168,6 +183,12 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     submission: Submission | None = None
     authority: Authority | None = None
     autoconfiguration: Autoconfiguration | None = None
+    directory: Directory | None = None
+
+    @property
+    def key_file(self) -> Path:
+        """Where the key file stands."""
+        return self.storage.keys or self.data / "operator.keys"
 
 
 def load(path: Path, environment: Mapping[str, str] = os.environ) -> Config:

@@ -163,11 +163,12 @@ class Registers:
 
 
 def begin(connection: sa.Connection, origin: Origin, stamp: str = "") -> int:
-    """Begin a change: its revision, greater than every one before. Within a write, once a transaction."""
-    last = connection.execute(sa.select(sa.func.max(tables.revisions.c.id))).scalar() or 0
-    connection.execute(
-        tables.revisions.insert().values(id=last + 1, at=clock.now_ms(), origin=origin.value, stamp=stamp)
-    )
+    """Begin a change: its revision, greater than every one before, and no earlier. Within a write, once a transaction."""
+    revisions = tables.revisions
+    newest = sa.select(revisions.c.id, revisions.c.at).order_by(revisions.c.id.desc()).limit(1)
+    last, at = connection.execute(newest).one_or_none() or (0, 0)
+    now = max(clock.now_ms(), at)  # a clock put back must not put a change before another
+    connection.execute(revisions.insert().values(id=last + 1, at=now, origin=origin.value, stamp=stamp))
     return int(last + 1)
 
 

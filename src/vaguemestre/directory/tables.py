@@ -7,8 +7,11 @@ Every row of a thing says in which `revision` it last changed; revisions only gr
 index, pages of a FHIR reader) asks for what is above the last it saw. What a change replaces is kept for a while in
 `superseded`, so that pages begun before still show one snapshot.
 
-`*_key` columns hold `documents.words.fold` of the whole field: what prefix and substring searches compare.
+`*_key` columns hold `documents.words.fold` of the whole field: what prefix and substring searches compare. Texts are
+ordered octet by octet on either store, whatever the language of the server: a prefix is then a range of an index.
 """
+
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -23,12 +26,15 @@ metadata = sa.MetaData(
 )
 
 
+_Text = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+
+
 def _id() -> "sa.Column[int]":
     return sa.Column("id", Identifier, primary_key=True, autoincrement=False)
 
 
 def _text(name: str) -> "sa.Column[str]":
-    return sa.Column(name, sa.Text, nullable=False, server_default="")
+    return sa.Column(name, _Text, nullable=False, server_default="")
 
 
 def _standing() -> "tuple[sa.Column[bool], sa.Column[str], sa.Column[int]]":
@@ -190,6 +196,17 @@ resources = sa.Table(
     sqlite_with_rowid=False,
 )
 
+# The names that are not one word: each part from one of its words on, folded and with single spaces. `field` is f or g,
+# family or given. A name of one word stands in its key alone. Kept by `spellings`.
+spellings = sa.Table(
+    "spellings",
+    metadata,
+    sa.Column("id", sa.BigInteger, primary_key=True, autoincrement=False),  # the practitioner's
+    sa.Column("field", _Text, primary_key=True),
+    sa.Column("key", _Text, primary_key=True),
+    sqlite_with_rowid=False,
+)
+
 # What rows were before a revision changed them, as JSON of the row: `thing` is the table's name.
 superseded = sa.Table(
     "superseded",
@@ -215,29 +232,53 @@ adoption = sa.Table(
     sqlite_with_rowid=False,
 )
 
-# Made once the rows are there, where a register is built whole: sorted, an index is written many times as fast.
-INDEXES = (
+
+def _where(column: "sa.Column[str]") -> dict[str, Any]:
+    """Only rows that have a value: for columns that few rows fill. A query says `<> ''` too, or it goes without."""
+    return {"sqlite_where": column != "", "postgresql_where": column != ""}
+
+
+# What bearers of addresses are found by, while a register is built.
+BEARERS = (
     sa.Index("uq_practitioners_national_id", practitioners.c.national_id, unique=True),
-    sa.Index("ix_practitioners_rpps", practitioners.c.rpps),
-    sa.Index("ix_practitioners_family_key", practitioners.c.family_key, practitioners.c.given_key),
-    sa.Index("ix_practitioners_given_key", practitioners.c.given_key),
-    sa.Index("ix_practitioners_revision", practitioners.c.revision),
-    sa.Index("ix_qualifications_code", qualifications.c.code, qualifications.c.practitioner_id),
-    sa.Index("ix_cards_number", cards.c.number),
-    sa.Index("ix_activities_practitioner_id", activities.c.practitioner_id),
-    sa.Index("ix_activities_organization_id", activities.c.organization_id),
-    sa.Index("ix_activities_revision", activities.c.revision),
     sa.Index("uq_organizations_technical_id", organizations.c.technical_id, unique=True),
     sa.Index("ix_organizations_finess", organizations.c.finess),
     sa.Index("ix_organizations_siret", organizations.c.siret),
+    sa.Index("ix_organizations_rpps_rank", organizations.c.rpps_rank, **_where(organizations.c.rpps_rank)),
+)
+# Made once the rows are there, where a register is built whole: sorted, an index is written many times as fast.
+INDEXES = (
+    *BEARERS,
+    sa.Index("ix_practitioners_rpps", practitioners.c.rpps),
+    sa.Index("ix_practitioners_family_key", practitioners.c.family_key, practitioners.c.given_key),
+    sa.Index("ix_practitioners_given_key", practitioners.c.given_key),
+    sa.Index("ix_practitioners_revision", practitioners.c.revision, practitioners.c.id),
+    sa.Index("ix_spellings_key", spellings.c.field, spellings.c.key, spellings.c.id),
+    sa.Index("ix_qualifications_code", qualifications.c.code, qualifications.c.practitioner_id),
+    sa.Index("ix_qualifications_type", qualifications.c.type, qualifications.c.practitioner_id),
+    sa.Index("ix_cards_number", cards.c.number),
+    sa.Index("ix_cards_type", cards.c.type, cards.c.practitioner_id),
+    sa.Index("ix_activities_identifier", activities.c.identifier),
+    sa.Index("ix_activities_function", activities.c.function),
+    sa.Index("ix_activities_practitioner_id", activities.c.practitioner_id),
+    sa.Index("ix_activities_organization_id", activities.c.organization_id),
+    sa.Index("ix_activities_revision", activities.c.revision, activities.c.id),
     sa.Index("ix_organizations_name_key", organizations.c.name_key),
     sa.Index("ix_organizations_city_key", organizations.c.city_key),
     sa.Index("ix_organizations_postcode", organizations.c.postcode),
     sa.Index("ix_organizations_parent_id", organizations.c.parent_id),
-    sa.Index("ix_organizations_revision", organizations.c.revision),
+    sa.Index("ix_organizations_legal_finess", organizations.c.legal_finess, **_where(organizations.c.legal_finess)),
+    sa.Index("ix_organizations_siren", organizations.c.siren, **_where(organizations.c.siren)),
+    sa.Index("ix_organizations_sector", organizations.c.sector),
+    sa.Index("ix_organizations_category", organizations.c.category, **_where(organizations.c.category)),
+    sa.Index("ix_organizations_commune", organizations.c.commune),
+    sa.Index("ix_organizations_street", organizations.c.street),
+    sa.Index("ix_organizations_revision", organizations.c.revision, organizations.c.id),
     sa.Index("ix_addresses_address_key", addresses.c.address_key),
-    sa.Index("ix_addresses_domain", addresses.c.domain),
+    sa.Index("ix_addresses_domain", addresses.c.domain, addresses.c.practitioner_id),
+    sa.Index("ix_addresses_domain_organization", addresses.c.domain, addresses.c.organization_id),
     sa.Index("ix_addresses_practitioner_id", addresses.c.practitioner_id),
     sa.Index("ix_addresses_organization_id", addresses.c.organization_id),
-    sa.Index("ix_addresses_revision", addresses.c.revision),
+    sa.Index("ix_addresses_revision", addresses.c.revision, addresses.c.id),
+    sa.Index("ix_superseded_revision", superseded.c.revision),
 )
