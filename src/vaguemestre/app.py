@@ -20,8 +20,8 @@ from urllib.parse import urlsplit
 import uvloop
 from OpenSSL import SSL
 
-from vaguemestre import clock, jobs, log
-from vaguemestre.config import Autoconfiguration, Config, Identity, Imap, Tls, Trust, address
+from vaguemestre import clock, directory_parts, jobs, log
+from vaguemestre.config import Autoconfiguration, Config, Identity, Imap, Ldap, Tls, Trust, address
 from vaguemestre.config import Submission as Sending
 from vaguemestre.documents.autoconfiguration import Service, Settings
 from vaguemestre.errors import ConfigurationError, VaguemestreError
@@ -452,8 +452,11 @@ async def _operator(config: Config, entrance: Entrance) -> AsyncIterator[dict[st
         )
         delivering = asyncio.create_task(delivery.run())
         try:
-            async with _mail_programs(config, stores, trusted, judging, delivery.wake) as ports:
-                yield ports
+            async with (
+                _mail_programs(config, stores, trusted, judging, delivery.wake) as ports,
+                _ldap(config, stores, judging) as directory_ports,
+            ):
+                yield ports | directory_ports
         finally:
             await _cancel(working)
             await indexer.stop()
@@ -536,8 +539,24 @@ async def _submission(
 
 
 @contextlib.asynccontextmanager
+async def _ldap(config: Config, stores: Stores, judging: Judge) -> AsyncIterator[dict[str, int]]:
+    """Serve the directory to the programs that read it by LDAP; gives the ports."""
+    own = config.directory.ldap if config.directory is not None else None
+    if own is None:
+        yield {}
+        return
+    from vaguemestre.servers.ldap.session import Session as Reading  # noqa: PLC0415 - not in front processes
+
+    async with (
+        directory_parts.ldap(config, own, judging, Recorder(stores.database)) as service,
+        _listening(("ldap", "ldaps"), own, service.limits, partial(Reading, service)) as ports,
+    ):
+        yield ports
+
+
+@contextlib.asynccontextmanager
 async def _listening(
-    names: tuple[str, str], where: Imap | Sending, limits: ServerLimits, session: Callable[..., Stream]
+    names: tuple[str, str], where: Imap | Sending | Ldap, limits: ServerLimits, session: Callable[..., Stream]
 ) -> AsyncIterator[dict[str, int]]:
     """Take connections where they begin in clear, and where with TLS; gives the ports by these names."""
     ports, listeners = {}, []

@@ -151,6 +151,25 @@ class Autoconfiguration(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     addresses: tuple[str, ...] = ()
 
 
+class Ldap(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The directory read by LDAP: StartTLS at `listen`, TLS from the start at `listen_tls`; an empty one is not opened.
+
+    `readers` are digests of passwords by distinguished name; `attributes` maps our names to others; `most` entries
+    answer one search, which may take `seconds`.
+    """
+
+    listen: str = "0.0.0.0:389"
+    listen_tls: str = "0.0.0.0:636"
+    base: Annotated[str, msgspec.Meta(min_length=3)] = "o=annuaire"
+    readers: dict[str, str] = {}
+    anonymous: bool = False
+    attributes: dict[str, str] = {}
+    most: Count = 500
+    seconds: Seconds = 10
+    connections: Count = 1000
+    connections_per_address: Count = 100
+
+
 class Directory(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The register of professionals, and where its files come from. Times in seconds.
 
@@ -164,6 +183,7 @@ class Directory(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     refresh: Seconds = 86_400
     withdrawal_limit: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.05
     stale_after: Seconds = 3 * 86_400
+    ldap: Ldap | None = None
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

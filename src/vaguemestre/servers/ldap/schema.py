@@ -84,10 +84,14 @@ def _title(line: Listed, words: Words) -> Values:
 
 
 def _structure_id_type(line: Listed, _: Words) -> Values:
-    """TRE_G07: 1 FINESS, 3 SIRET, 4 RPPS-rang; and the register's own."""
+    """In the words of the extraction."""
     if line.elsewhere or line.organization_id is None:
         return ()
-    return _some("1" if line.finess else "3" if line.siret else "4" if line.rpps_rank else "")
+    return _some("FINESS" if line.finess else "SIRET" if line.siret else "RPPS-rang" if line.rpps_rank else "")
+
+
+def _structure_id(line: Listed, _: Words) -> Values:
+    return () if line.elsewhere else _some(line.finess or line.siret or line.rpps_rank)
 
 
 def _professional_id_type(line: Listed, _: Words) -> Values:
@@ -130,7 +134,7 @@ _COLUMNS: tuple[tuple[str, str, Reading, str, Key | None], ...] = (
     ("vgmProfessionalId", "Identifiant PP", _field("rpps"), "", Key.RPPS),
     ("vgmNationalId", "Identification nationale PP", _field("national_id"), "", Key.NATIONAL_ID),
     ("vgmStructureIdType", "Type identifiant structure", _structure_id_type, "", None),
-    ("vgmStructureId", "Identification Structure", _of_structure("technical_id"), "", Key.STRUCTURE),
+    ("vgmStructureId", "Identification Structure", _structure_id, "", None),
     ("vgmService", "Service de rattachement", _field("service"), "place", None),
     ("vgmTitle", "Civilité d'exercice", _field("title"), "", None),
     ("vgmFamilyName", "Nom d'exercice", _field("family"), "name", None),
@@ -167,6 +171,7 @@ _COLUMNS: tuple[tuple[str, str, Reading, str, Key | None], ...] = (
     ("vgmPostcode", "Code postal structure BAL", _of_structure("postcode"), "", None),
     ("vgmDepartment", "Département structure BAL", _of_structure("department"), "", None),
     ("vgmCountry", "Pays structure BAL", _of_structure("country"), "", None),
+    ("vgmTechnicalId", "Identifiant technique de la structure", _of_structure("technical_id"), "", Key.STRUCTURE),
     ("vgmFiness", "FINESS", _of_structure("finess"), "", Key.FINESS),
     ("vgmSiret", "SIRET", _of_structure("siret"), "", Key.SIRET),
     ("vgmRank", "Rang de préférence", lambda line, _: () if line.rank is None else (str(line.rank),), "", None),

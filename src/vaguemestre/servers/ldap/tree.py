@@ -17,15 +17,15 @@ limits. Referrals there are none.
 import asyncio
 import hashlib
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 
 import sqlalchemy as sa
 
+from vaguemestre import log
 from vaguemestre.directory import listing, substrings
 from vaguemestre.directory.listing import Key, Listed, is_person
-from vaguemestre.directory.register import Registers
 from vaguemestre.directory.substrings import Run, Substrings
 from vaguemestre.errors import VaguemestreError
 from vaguemestre.protocols.ldap import encoding, messages, names
@@ -35,12 +35,14 @@ from vaguemestre.servers.ldap import matching, plan
 from vaguemestre.servers.ldap.matching import Match, fold
 from vaguemestre.servers.ldap.plan import Expression, Plan
 from vaguemestre.servers.ldap.schema import Attribute, Schema, Values
+from vaguemestre.storage.database import Database
 
 _STEP = 128  # lines looked at in one go where an index led to them
 _STRIDE = 1024  # where none did
 _MOST_KEYED = 10_000
 _CHECK_S = 1.0
 _SUBSCHEMA = "cn=subschema"
+_log = log.get("servers.ldap")
 _OPERATIONAL = ("entryDN", "subschemaSubentry", "structuralObjectClass")
 
 
@@ -178,11 +180,19 @@ class Tree:
     """The entries of one directory. Searches run in the event loop that made it; `close` it."""
 
     def __init__(
-        self, registers: Registers, index: Substrings, schema: Schema, base: str, extensions: Mapping[str, Values]
+        self,
+        register: Callable[[], Database],
+        index: Substrings,
+        schema: Schema,
+        base: str,
+        extensions: Mapping[str, Values],
     ) -> None:
-        """`extensions`: what the root DSE says of controls, extensions and mechanisms. Raises DnSyntaxError."""
+        """`register` gives the one in use, and raises ConfigurationError where there is none yet.
+
+        `extensions`: what the root DSE says of controls, extensions and mechanisms. Raises DnSyntaxError.
+        """
         self.schema = schema
-        self._registers = registers
+        self._register = register
         self._index = index
         self._base_dn = base
         self._base = folded_name(names.parse(base))
@@ -338,7 +348,10 @@ class Tree:
 
     async def refresh(self) -> None:
         """Bring the index to what the register holds; long the first time."""
-        await asyncio.to_thread(lambda: self._index.refresh(self._registers.current(), lambda: not self._closing))
+        try:
+            await asyncio.to_thread(lambda: self._index.refresh(self._register(), lambda: not self._closing))
+        except VaguemestreError as error:  # what is there serves meanwhile
+            _log.error("the register could not be followed", error=error.en)
 
     async def close(self) -> None:
         """Let go of the index, once what makes it has stopped."""
@@ -352,7 +365,7 @@ class Tree:
     async def _keyed(self, wanted: Plan) -> list[int]:
         found: set[int] = set()
         for key, value in wanted.keys:
-            register = self._registers.current()
+            register = self._register()
             found.update(await register.read_async(listing.keyed, key, value, _MOST_KEYED))
         return sorted(found)
 
