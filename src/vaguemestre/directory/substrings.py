@@ -27,6 +27,7 @@ from vaguemestre.documents.words import literal
 from vaguemestre.storage import database
 from vaguemestre.storage.database import Database
 
+COLUMNS = ("name", "mail", "place")
 LEAST = 3  # letters of a run: the index is of trigrams
 _VERSION = "1"
 _STEP = 2000

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from vaguemestre.directory.listing import Key
-from vaguemestre.directory.substrings import LEAST, Run
+from vaguemestre.directory.substrings import COLUMNS, LEAST, Run
 from vaguemestre.documents.words import literal, words
 from vaguemestre.protocols.ldap import messages
 from vaguemestre.servers.ldap.matching import fold
@@ -103,6 +103,17 @@ def expression(wanted: Expression) -> str:
             texts = [Run(" ".join(sorted(found)), letters).expression() for letters, found in sorted(columns.items())]
             texts += [expression(part) for part in _ordered(parts) if not isinstance(part, Run)]
             return " OR ".join(f"({text})" for text in texts)
+
+
+def holds(wanted: Expression, columns: tuple[str, str, str]) -> bool:
+    """Whether the index would find these texts by this expression."""
+    match wanted:
+        case Run(column, letters):
+            return letters in columns[COLUMNS.index(column)]
+        case Every(parts):
+            return all(holds(part, columns) for part in parts)
+        case Some(parts):
+            return any(holds(part, columns) for part in parts)
 
 
 def _ordered(parts: Iterable[Expression]) -> list[Expression]:

@@ -26,7 +26,7 @@ import sqlalchemy as sa
 from vaguemestre import log
 from vaguemestre.directory import listing, substrings
 from vaguemestre.directory.listing import Key, Listed, is_person
-from vaguemestre.directory.substrings import Run, Substrings
+from vaguemestre.directory.substrings import Substrings
 from vaguemestre.errors import VaguemestreError
 from vaguemestre.protocols.ldap import encoding, messages, names
 from vaguemestre.protocols.ldap.messages import Scope
@@ -434,7 +434,7 @@ class Tree:
         for line in lines:
             if line.id in avoided or not self._in_scope(line, query):
                 continue
-            if skipped != plan.NOTHING and _holds(skipped, substrings.texts(line)):
+            if skipped != plan.NOTHING and plan.holds(skipped, substrings.texts(line)):
                 continue
             if match(Leaf(self, line)) is True:
                 entries.append((self.dn(line), self._encoded(line, selection)))
@@ -535,17 +535,6 @@ def _goes_below(query: Query, base: Name) -> bool:
     if query.scope is Scope.BASE:
         return False
     return query.scope is Scope.SUBTREE or len(query.base) == len(base) + 1
-
-
-def _holds(wanted: Expression, columns: tuple[str, str, str]) -> bool:
-    """Whether the index would find these texts by this expression."""
-    match wanted:
-        case Run(column, letters):
-            return letters in columns[("name", "mail", "place").index(column)]
-        case plan.Every(parts):
-            return all(_holds(part, columns) for part in parts)
-        case plan.Some(parts):
-            return any(_holds(part, columns) for part in parts)
 
 
 def _entry(dn: str, attributes: Mapping[str, Values], structural: str = "organizationalUnit") -> Fixed:
