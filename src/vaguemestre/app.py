@@ -242,7 +242,7 @@ def _tokens(identity: Identity) -> TokenVerifier | None:
         return None
     # Libraries that few need: an operator without Pro Santé Connect, and front processes, go without.
     from vaguemestre.identity.introspection import IntrospectionVerifier  # noqa: PLC0415
-    from vaguemestre.identity.key_sets import KeySetVerifier, Rhythm  # noqa: PLC0415
+    from vaguemestre.identity.key_sets import KeySet, KeySetVerifier, Rhythm  # noqa: PLC0415
     from vaguemestre.identity.provider import Provider  # noqa: PLC0415
     from vaguemestre.identity.tokens import Policy  # noqa: PLC0415
 
@@ -258,7 +258,7 @@ def _tokens(identity: Identity) -> TokenVerifier | None:
     trusting = updater.tls_context(_authorities(identity.authorities)) if identity.authorities else None
     if not identity.introspection:
         rhythm = Rhythm(refresh=identity.keys_refresh, kept=identity.keys_kept)
-        return KeySetVerifier(where, Provider(trusting), policy, rhythm)
+        return KeySetVerifier(KeySet(where, Provider(trusting), rhythm), policy)
     return IntrospectionVerifier(where, identity.client, _client_secret(identity), Provider(trusting), policy)
 
 

@@ -186,6 +186,28 @@ def put(connection: sa.Connection, *things: Thing) -> None:
         connection.execute(table.insert().values(row))
 
 
+def following(connection: sa.Connection, kind: type[Thing]) -> int:
+    """The identifier after the last that a thing of this kind was given. Within the write that gives it."""
+    return int(connection.execute(sa.select(sa.func.max(_TABLES[kind].c.id))).scalar() or 0) + 1
+
+
+def knows(connection: sa.Connection, national_id: str) -> bool:
+    """Whether a person of this national identifier (IdNat_PS) is in the register, withdrawn or not."""
+    people = tables.practitioners
+    return connection.execute(sa.select(people.c.id).where(people.c.national_id == national_id)).first() is not None
+
+
+def counts(connection: sa.Connection) -> dict[str, int]:
+    """How many practitioners, activities, organizations and addresses are active."""
+    counted = (tables.practitioners, tables.activities, tables.organizations, tables.addresses)
+    return {
+        table.name: int(
+            connection.execute(sa.select(sa.func.count()).select_from(table).where(table.c.active)).scalar_one()
+        )
+        for table in counted
+    }
+
+
 def edition(connection: sa.Connection) -> str:
     """Which edition this is: another name where the register was built anew."""
     return str(connection.execute(_fact("edition")).scalar_one())

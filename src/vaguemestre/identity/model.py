@@ -35,6 +35,9 @@ class Means(StrEnum):
     TOKEN = "token"  # noqa: S105 - a word, no secret
     APP_PASSWORD = "app-password"  # noqa: S105 - a word, no secret
     CERTIFICATE = "certificate"
+    PRO_SANTE_CONNECT = "pro-sante-connect"
+    PASSKEY = "passkey"
+    RECOVERY_CODE = "recovery-code"
 
 
 @dataclass(frozen=True, slots=True)

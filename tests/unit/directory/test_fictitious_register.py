@@ -13,6 +13,7 @@ from vaguemestre.directory.fictitious import files, names
 from vaguemestre.directory.fictitious.places import BY_PEOPLE, BY_USE, COMMUNES, DEPARTMENTS, STREET_TYPES
 from vaguemestre.directory.fictitious.population import FLAWLESS, Defects, Fiction, register
 from vaguemestre.directory.fictitious.professions import PROFESSIONS
+from vaguemestre.documents.extraction import Kind, recognise, stamp
 
 Table = list[dict[str, str]]
 
@@ -53,11 +54,20 @@ def test_the_same_numbers_make_the_same_files(tmp_path: Path) -> None:
     assert digest(tmp_path / "d", Fiction(2000, 7, 4)) != first
 
 
-def test_columns_are_those_published() -> None:
-    assert files.ACTIVITY_COLUMNS.count("|") == 56
-    assert files.ACTIVITY_COLUMNS.endswith("|Libellé genre activité|")
-    assert [columns.count("|") + 1 for columns in (files.KNOW_HOW_COLUMNS, files.DIPLOMA_COLUMNS)] == [13, 13]
-    assert files.ADDRESS_COLUMNS.count("|") + 1 == 31
+def test_every_file_is_recognised_with_all_its_columns(tmp_path: Path) -> None:
+    for path in files.write(tmp_path, Fiction(10)).files:
+        layout = recognise(path.read_bytes().split(b"\n")[0])
+        assert path.name.startswith(layout.kind)
+        assert (layout.missing, layout.unknown) == ((), ())
+        assert stamp(path.name) == "202601050312"
+
+
+def test_columns_are_as_many_as_published() -> None:
+    assert files.header(Kind.ACTIVITIES).count("|") == 56
+    assert files.header(Kind.ACTIVITIES).endswith("|Libellé genre activité|")
+    assert [files.header(kind).count("|") + 1 for kind in (Kind.KNOW_HOW, Kind.DIPLOMAS)] == [13, 13]
+    assert files.header(Kind.ADDRESSES).count("|") + 1 == 31
+    assert "|NL4TYPEVOIE structure BAL|" in files.header(Kind.ADDRESSES)
 
 
 @settings(max_examples=10, deadline=None)

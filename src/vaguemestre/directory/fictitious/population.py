@@ -62,7 +62,7 @@ class Fiction:
     """Which register: how many people it had on its first day, its seed, and how many days passed since.
 
     `lone` is the share of employed people whose place is theirs alone in the register: 0, and there is about one
-    organization for two people; 1, and there is about one for each, as in the national register with all it holds.
+    organization for three people; 1, and there is about one for each, as in the national register with all it holds.
     """
 
     people: int
