@@ -22,7 +22,7 @@ from vaguemestre.evidence.entries import Entry, Event
 from vaguemestre.identity import grants, passkeys, persons, sessions, standings
 from vaguemestre.identity.permissions import Act, Actor, Part, refuse
 from vaguemestre.identity.tables import persons as person_rows
-from vaguemestre.mailstore import accounts, sharing
+from vaguemestre.mailstore import accounts, publications, sharing
 from vaguemestre.mailstore.model import Account, AccountKind, AccountState
 from vaguemestre.mailstore.tables import accounts as account_rows
 
@@ -136,6 +136,7 @@ def died(connection: sa.Connection, national_id: str, by: Actor, notices: Notice
                 closed.append(close(connection, account.address, _REASON_DEATH, by, notices))
         else:
             grants.end(connection, grant.account_id, person, by)
+            publications.owe(connection, [grant.account_id])
     for passkey in passkeys.of_person(connection, person.id):
         passkeys.revoke(connection, person.id, passkey.id)
     sessions.end_all(connection, person.id)

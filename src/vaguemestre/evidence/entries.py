@@ -56,6 +56,8 @@ class Event(StrEnum):
     MAILBOX_REQUEST = "mailbox-request"
     CLOSURE = "closure"
     ERASURE = "erasure"
+    PUBLICATION = "publication"
+    PUBLICATION_REFUSAL = "publication-refusal"
     IMPORT = "import"
     EXPORT = "export"
 
