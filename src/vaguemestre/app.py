@@ -455,6 +455,7 @@ async def _operator(config: Config, entrance: Entrance) -> AsyncIterator[dict[st
             async with (
                 _mail_programs(config, stores, trusted, judging, delivery.wake) as ports,
                 _ldap(config, stores, judging) as directory_ports,
+                _publishing(config, stores),
             ):
                 yield ports | directory_ports
         finally:
@@ -536,6 +537,20 @@ async def _submission(
     session = partial(SubmissionSession, service)
     async with _listening(("submission", "submissions"), sending, limits, session) as ports:
         yield ports
+
+
+@contextlib.asynccontextmanager
+async def _publishing(config: Config, stores: Stores) -> AsyncIterator[None]:
+    """Tell the directory of our accounts, where one is configured."""
+    if config.publication is None:
+        yield
+        return
+    async with directory_parts.publisher(config, stores.database) as publishing:
+        telling = asyncio.create_task(jobs.run(directory_parts.publication_jobs(config, publishing, stores.database)))
+        try:
+            yield
+        finally:
+            await _cancel(telling)
 
 
 @contextlib.asynccontextmanager

@@ -186,6 +186,21 @@ class Directory(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ldap: Ldap | None = None
 
 
+class Publication(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Telling the certified directory of our accounts: `directory` is the address of its FHIR API. Times in seconds.
+
+    `authorities`: those whose certificate it must have, those of `[trust]` unless given. `withdrawal_limit` is a share of
+    what the directory shows of ours; `pause_scale` shortens every pause.
+    """
+
+    directory: Annotated[str, msgspec.Meta(min_length=8)]
+    authorities: Path | None = None
+    every: Seconds = 10
+    reconcile: Seconds = 86_400
+    withdrawal_limit: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.05
+    pause_scale: Seconds = 1.0
+
+
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One installation: an operator, an authority, or both."""
 
@@ -204,6 +219,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     authority: Authority | None = None
     autoconfiguration: Autoconfiguration | None = None
     directory: Directory | None = None
+    publication: Publication | None = None
 
     @property
     def key_file(self) -> Path:

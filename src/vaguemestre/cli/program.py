@@ -12,6 +12,7 @@ from vaguemestre.cli import (
     doctor,
     evidence,
     mailbox,
+    publication,
     queue,
     send,
     serve,
@@ -35,6 +36,11 @@ account.app.command("import")(transfer.import_)
 account.app.command()(transfer.export)
 account.app.command()(transfer.migrate)
 directory.app.command("import")(directory_import.import_)
+directory.app.command()(publication.publish)
+directory.app.command()(publication.reconcile)
+directory.app.command()(publication.report)
+directory.app.command("ldap-password")(publication.ldap_password)
+account.app.command()(publication.listing)
 program.add_typer(account.app, name="account")
 program.add_typer(mailbox.app, name="mailbox")
 program.add_typer(queue.app, name="queue")

@@ -33,7 +33,6 @@ from vaguemestre.mailstore import publications
 from vaguemestre.mailstore.publications import Facts, Operation, Outcome, Owed, Result, Standing, Told
 from vaguemestre.storage.database import Database
 
-RESULTS_KEPT_MS = 180 * 86_400_000
 _PAUSES_S = (60, 120, 300, 600, 1800, 3600)
 _LEASE_MS = 300_000  # longer than a telling takes; what was claimed by a process that died is due again after it
 _DAY_MS = 86_400_000
@@ -127,7 +126,7 @@ class Publisher:
             return False
         if standing.bearerless:
             result = _result(report, standing, Operation.CREATE, Outcome.REFUSED, "no-bearer", *_no_bearer())
-            await self._database.write_async(_refused, owed, at + _DAY_MS, result)
+            await self._database.write_async(_bearerless, owed, at + _DAY_MS, result)
             report.results.append(result)
             return True
         result = _result(report, standing, operation, Outcome.ACCEPTED)
@@ -201,7 +200,7 @@ class Publisher:
             standings = await self._database.read_async(publications.standings, after, _AT_ONCE)
             for standing in standings:
                 after = standing.account_id
-                shown, others = _by_bearer(standing.wanted, found.get(standing.address.lower(), []))
+                shown, others = _by_bearer(standing, found.get(standing.address.lower(), []))
                 strangers += others
                 difference = _difference(standing, shown, comparison)
                 if difference is not None:
@@ -242,8 +241,6 @@ def _difference(standing: Standing, shown: Sequence[Shown], comparison: Comparis
     """Which list of the comparison an account belongs to; None where the directory is right, or shows us too little."""
     wanted = standing.wanted
     if wanted is None:
-        if shown:
-            return comparison.different
         comparison.agreeing += 1
         return None
     if not shown:
@@ -257,13 +254,14 @@ def _difference(standing: Standing, shown: Sequence[Shown], comparison: Comparis
     return comparison.different
 
 
-def _by_bearer(wanted: Told | None, shown: Sequence[Shown]) -> tuple[list[Shown], list[Shown]]:
-    """What is shown under the bearer that is wanted, and what under another of the same type.
+def _by_bearer(standing: Standing, shown: Sequence[Shown]) -> tuple[list[Shown], list[Shown]]:
+    """What is shown under the bearer that is wanted, and what is not to be: of a closed account, or under another bearer.
 
     What another type of resource shows (a person at a place, PractitionerRole) comes from elsewhere, and is left alone.
     """
+    wanted = standing.wanted
     if wanted is None:
-        return list(shown), []
+        return [], [] if standing.bearerless else list(shown)
     place = place_of(wanted.bearer)
     alike = [each for each in shown if each.place.type == place.type]
     right = [each for each in alike if place.identifier in each.identifiers]
@@ -328,6 +326,12 @@ def _settled(connection: sa.Connection, owed: Owed, standing: Standing, result: 
 def _refused(connection: sa.Connection, owed: Owed, until: int, result: Result) -> None:
     publications.put_off(connection, owed, until, result.rule)
     publications.keep(connection, result)
+
+
+def _bearerless(connection: sa.Connection, owed: Owed, until: int, result: Result) -> None:
+    """What was shown under a former bearer is withdrawn; nothing else can be told."""
+    publications.hidden(connection, owed.account_id)
+    _refused(connection, owed, until, result)
 
 
 def _put_off(connection: sa.Connection, owed: Owed, until: int, result: Result) -> None:

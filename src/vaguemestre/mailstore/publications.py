@@ -126,8 +126,8 @@ def owe(connection: sa.Connection, account_ids: Iterable[int], doubted: bool = F
         connection.execute(sa.insert(to_publish), row)
 
 
-def describe(connection: sa.Connection, account_id: int, **changes: str | bool) -> Facts:
-    """Change what the directory is to say: structure, service, description, responsible, red_list; the facts now."""
+def describe(connection: sa.Connection, account_id: int, **changes: str | bool) -> tuple[str, Facts]:
+    """Change what the directory is to say: structure, service, description, responsible, red_list; what `listing` says now."""
     known = connection.execute(sa.select(listings).where(listings.c.account_id == account_id)).one_or_none()
     if known is None:
         connection.execute(sa.insert(listings), {"account_id": account_id, **changes})
@@ -136,12 +136,7 @@ def describe(connection: sa.Connection, account_id: int, **changes: str | bool) 
     owe(connection, [account_id])
     facts = {"change": "listing", **{name: value for name, value in changes.items() if name == "red_list"}}
     journal.append(connection, [Entry(Event.ACCOUNT_CHANGE, ids.to_text(account_id), facts)])
-    return _listing(connection, account_id)[1]
-
-
-def structure_of(connection: sa.Connection, account_id: int) -> str:
-    """The structure that bears an account's address, empty where none was said."""
-    return _listing(connection, account_id)[0]
+    return listing(connection, account_id)
 
 
 def due(connection: sa.Connection, now: int, limit: int) -> list[Owed]:
@@ -168,7 +163,7 @@ def standing(connection: sa.Connection, account_id: int) -> Standing:
     if account is None or account.state == AccountState.CLOSED:
         address = account.address if account is not None else told[0].address if told else ""
         return Standing(account_id, address, None, told)
-    structure, facts = _listing(connection, account_id)
+    structure, facts = listing(connection, account_id)
     bearer = Bearer(structure=structure)
     if account.kind not in _SHARED:
         bearer = Bearer(person=_holder(connection, account_id))
@@ -266,7 +261,8 @@ def forget(connection: sa.Connection, before: int) -> int:
     return connection.execute(sa.delete(publication_results).where(publication_results.c.at < before)).rowcount
 
 
-def _listing(connection: sa.Connection, account_id: int) -> tuple[str, Facts]:
+def listing(connection: sa.Connection, account_id: int) -> tuple[str, Facts]:
+    """What the directory is to say of an account: the structure that bears its address, and facts."""
     row = connection.execute(sa.select(listings).where(listings.c.account_id == account_id)).one_or_none()
     if row is None:
         return "", Facts()
