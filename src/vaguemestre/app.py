@@ -272,8 +272,8 @@ def _client_secret(identity: Identity) -> str:
             f"Le fichier du secret du client {identity.client_secret} ne peut pas être lu.",
         ) from error
     raise ConfigurationError(
-        "Introspection needs the client it asks as: [identity] client and client_secret.",
-        "L'introspection demande au nom d'un client : [identity] client et client_secret.",
+        "Introspection and browsers' sign-in need the client that we are there: [identity] client and client_secret.",
+        "L'introspection et la connexion par navigateur demandent un client : [identity] client et client_secret.",
     )
 
 
@@ -454,10 +454,16 @@ async def _operator(config: Config, entrance: Entrance) -> AsyncIterator[dict[st
         try:
             async with (
                 _mail_programs(config, stores, trusted, judging, delivery.wake) as ports,
+<<<<<<< HEAD
                 _ldap(config, stores, judging) as directory_ports,
                 _publishing(config, stores),
             ):
                 yield ports | directory_ports
+=======
+                _web(config, stores) as port,
+            ):
+                yield {**ports, **port}
+>>>>>>> main
         finally:
             await _cancel(working)
             await indexer.stop()
@@ -466,6 +472,21 @@ async def _operator(config: Config, entrance: Entrance) -> AsyncIterator[dict[st
             await asyncio.gather(*(front.stop() for front in entrance.fronts), listener.stop(), delivery.stop())
             await delivering
             entrance.listening.close()
+
+
+@contextlib.asynccontextmanager
+async def _web(config: Config, stores: Stores) -> AsyncIterator[dict[str, int]]:
+    """Serve browsers, where that is configured; gives the port."""
+    if config.web is None:
+        yield {}
+        return
+    from vaguemestre.web_parts import web  # noqa: PLC0415 - a web server: few need it
+
+    identity = config.identity
+    trusting = updater.tls_context(_authorities(identity.authorities)) if identity.authorities else None
+    secret = _client_secret(identity) if identity.authorize else ""
+    async with web(config, stores.database, stores.blobs, secret, trusting) as port:
+        yield {"web": port}
 
 
 @contextlib.asynccontextmanager

@@ -84,6 +84,7 @@ class Identity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Who may sign in to accounts, and how it is proven. Times in seconds.
 
     Tokens: `issuer` alone is enough where its keys stand where Pro Santé Connect's do; `introspection` asks it about each.
+    Browsers: `authorize` is where people are sent to sign in, on another host than the issuer's; `level` the `acr` asked for.
     """
 
     app_passwords: bool = False
@@ -98,6 +99,8 @@ class Identity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     keys_refresh: Seconds = 3600
     keys_kept: Seconds = 86_400
     authorities: Path | None = None
+    authorize: str = ""
+    level: str = "eidas1"
     traces_kept: Seconds = 183 * 86_400
 
 
@@ -201,6 +204,26 @@ class Publication(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pause_scale: Seconds = 1.0
 
 
+class Web(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What people reach with a browser. `origin` as they type it; over http on this machine only. Times in seconds.
+
+    `name` is how the operator is called on screens and in its letters.
+    """
+
+    listen: str = "0.0.0.0:443"
+    origin: str = ""
+    name: str = "Messagerie sécurisée de santé"
+    idle: Seconds = 3600
+    absolute: Seconds = 12 * 3600
+
+
+class Enrolment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who may open a mailbox: domains by code of profession (TRE_G15), `*` for any other; the version of the terms in force."""
+
+    domains: dict[str, str] = {}
+    terms: str = "1"
+
+
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One installation: an operator, an authority, or both."""
 
@@ -219,7 +242,12 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     authority: Authority | None = None
     autoconfiguration: Autoconfiguration | None = None
     directory: Directory | None = None
+<<<<<<< HEAD
     publication: Publication | None = None
+=======
+    web: Web | None = None
+    enrolment: Enrolment = Enrolment()
+>>>>>>> main
 
     @property
     def key_file(self) -> Path:

@@ -25,7 +25,6 @@ from vaguemestre.identity import grants, persons
 from vaguemestre.identity.permissions import ADMINISTRATOR, Part
 from vaguemestre.mailstore import accounts, publications, sharing
 from vaguemestre.mailstore.model import Account, AccountKind, UnknownAccountError
-from vaguemestre.mailstore.tables import accounts as account_rows
 
 
 class NotServedError(VaguemestreError):
@@ -133,10 +132,9 @@ def personal_account(connection: sa.Connection, national_id: str) -> Account | N
     person = persons.find(connection, national_id)
     if person is None:
         return None
-    held = [each.account_id for each in grants.of_person(connection, person.id) if each.part is Part.HOLDER]
-    wanted = account_rows.c.id.in_(held) & (account_rows.c.kind == str(AccountKind.PER))
-    address = connection.execute(sa.select(account_rows.c.address).where(wanted)).scalar()
-    return None if address is None else accounts.get(connection, address)
+    held = (each.account_id for each in grants.of_person(connection, person.id) if each.part is Part.HOLDER)
+    found = (accounts.numbered(connection, account_id) for account_id in held)
+    return next((account for account in found if account.kind is AccountKind.PER), None)
 
 
 def _domain(match: Match, rules: Rules) -> str:

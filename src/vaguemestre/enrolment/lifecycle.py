@@ -21,10 +21,13 @@ from vaguemestre.evidence import journal
 from vaguemestre.evidence.entries import Entry, Event
 from vaguemestre.identity import grants, passkeys, persons, sessions, standings
 from vaguemestre.identity.permissions import Act, Actor, Part, refuse
+<<<<<<< HEAD
 from vaguemestre.identity.tables import persons as person_rows
 from vaguemestre.mailstore import accounts, publications, sharing
+=======
+from vaguemestre.mailstore import accounts, sharing
+>>>>>>> main
 from vaguemestre.mailstore.model import Account, AccountKind, AccountState
-from vaguemestre.mailstore.tables import accounts as account_rows
 
 KEPT_MS = 90 * 86_400_000
 _REASON_DEATH = "death"
@@ -130,7 +133,7 @@ def died(connection: sa.Connection, national_id: str, by: Actor, notices: Notice
     person = persons.get(connection, national_id)
     closed = []
     for grant in grants.of_person(connection, person.id):
-        account = _by_id(connection, grant.account_id)
+        account = accounts.numbered(connection, grant.account_id)
         if grant.part is Part.HOLDER and account.kind is AccountKind.PER:
             if account.state is not AccountState.CLOSED:
                 closed.append(close(connection, account.address, _REASON_DEATH, by, notices))
@@ -145,19 +148,16 @@ def died(connection: sa.Connection, national_id: str, by: Actor, notices: Notice
 
 def compare(connection: sa.Connection, register: sa.Connection) -> Changed:
     """What the register (read by `register`) says otherwise of those who hold active personal mailboxes here."""
-    held = (
-        sa.select(account_rows.c.address, account_rows.c.name, person_rows.c.national_id)
-        .join_from(enrolments, account_rows, enrolments.c.account_id == account_rows.c.id)
-        .join(person_rows, enrolments.c.person_id == person_rows.c.id)
-        .where(account_rows.c.state == str(AccountState.ACTIVE))
-    )
     withdrawn, renamed = [], []
-    for row in connection.execute(held):
-        known = practitioners.find(register, row.national_id)
+    for row in connection.execute(sa.select(enrolments.c.account_id, enrolments.c.person_id)).all():
+        account = accounts.numbered(connection, row.account_id)
+        if account.state is not AccountState.ACTIVE:
+            continue
+        known = practitioners.find(register, persons.numbered(connection, row.person_id).national_id)
         if known is None or not known.practitioner.active:
-            withdrawn.append(row.address)
-        elif f"{known.practitioner.given} {known.practitioner.family}".strip() != row.name:
-            renamed.append(row.address)
+            withdrawn.append(account.address)
+        elif f"{known.practitioner.given} {known.practitioner.family}".strip() != account.name:
+            renamed.append(account.address)
     return Changed(tuple(withdrawn), tuple(renamed))
 
 
@@ -177,11 +177,6 @@ def warn(connection: sa.Connection, addresses: Iterable[str], notices: Notices) 
 def suspend_withdrawn(connection: sa.Connection, addresses: Sequence[str], by: Actor) -> list[Account]:
     """Suspend mailboxes of people whom the register no longer knows. Raises NotPermittedError."""
     return [suspend(connection, address, by) for address in addresses]
-
-
-def _by_id(connection: sa.Connection, account_id: int) -> Account:
-    address = connection.execute(sa.select(account_rows.c.address).where(account_rows.c.id == account_id)).scalar_one()
-    return accounts.get(connection, address)
 
 
 def _closed() -> LifecycleError:

@@ -14,7 +14,6 @@ from vaguemestre.directory import practitioners
 from vaguemestre.directory.practitioners import Known
 from vaguemestre.documents.words import fold
 from vaguemestre.errors import VaguemestreError
-from vaguemestre.identity.userinfo import Professional
 
 _PROFESSIONS = "TRE_G15-ProfessionSante"
 
@@ -22,8 +21,8 @@ _PROFESSIONS = "TRE_G15-ProfessionSante"
 class NotInRegisterError(VaguemestreError):
     """The register knows nobody of this identifier."""
 
-    def __init__(self, professional: Professional) -> None:
-        number = professional.rpps or professional.national_id
+    def __init__(self, national_id: str) -> None:
+        number = national_id.removeprefix("8") if len(national_id) == 12 else national_id
         super().__init__(
             f"The directory does not know the number {number} yet. A new registration takes some days to appear; "
             "if yours is older, ask your Order.",
@@ -77,16 +76,19 @@ class Match:
         return tuple(dict.fromkeys(each for each in found if each))
 
 
-def match(connection: sa.Connection, professional: Professional) -> Match:
-    """The person in the register (`connection` reads it). Raises NotInRegisterError, WithdrawnError, NamesDifferError."""
-    known = practitioners.find(connection, professional.national_id, red_listed=True)
+def match(connection: sa.Connection, national_id: str, name: str) -> Match:
+    """The person in the register (`connection` reads it), who proved this identifier and this name.
+
+    Raises NotInRegisterError, WithdrawnError, NamesDifferError.
+    """
+    known = practitioners.find(connection, national_id, red_listed=True)
     if known is None:
-        raise NotInRegisterError(professional)
+        raise NotInRegisterError(national_id)
     if not known.practitioner.active:
         raise WithdrawnError
     found = Match(known, practitioners.label(connection, _PROFESSIONS, known.practitioner.profession))
-    if professional.family and not _words(professional.name) & _words(found.name):
-        raise NamesDifferError(professional.name, found.name)
+    if not _words(name) & _words(found.name):
+        raise NamesDifferError(name, found.name)
     return found
 
 

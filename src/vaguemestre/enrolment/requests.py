@@ -20,7 +20,6 @@ from vaguemestre.evidence import journal
 from vaguemestre.evidence.entries import Entry, Event
 from vaguemestre.identity import model, persons
 from vaguemestre.identity.permissions import ADMINISTRATOR
-from vaguemestre.identity.tables import persons as person_rows
 from vaguemestre.mailstore import accounts, publications, sharing
 from vaguemestre.mailstore.model import Account, AccountKind
 
@@ -102,23 +101,22 @@ def ask(
 
 def waiting(connection: sa.Connection) -> list[MailboxRequest]:
     """Requests that nobody decided, the oldest first."""
-    return [
-        _request(row) for row in connection.execute(_rows().where(requests.c.decision == "").order_by(requests.c.id))
-    ]
+    wanted = sa.select(requests).where(requests.c.decision == "").order_by(requests.c.id)
+    return [_request(connection, row) for row in connection.execute(wanted).all()]
 
 
 def of_person(connection: sa.Connection, person_id: int) -> list[MailboxRequest]:
     """Everything a person asked for, the newest first."""
-    wanted = _rows().where(requests.c.person_id == person_id).order_by(requests.c.id.desc())
-    return [_request(row) for row in connection.execute(wanted)]
+    wanted = sa.select(requests).where(requests.c.person_id == person_id).order_by(requests.c.id.desc())
+    return [_request(connection, row) for row in connection.execute(wanted).all()]
 
 
 def get(connection: sa.Connection, request_id: int) -> MailboxRequest:
     """A request by its number. Raises RequestError."""
-    row = connection.execute(_rows().where(requests.c.id == request_id)).one_or_none()
+    row = connection.execute(sa.select(requests).where(requests.c.id == request_id)).one_or_none()
     if row is None:
         raise RequestError("There is no such request.", "Cette demande n'existe pas.")
-    return _request(row)
+    return _request(connection, row)
 
 
 def grant(connection: sa.Connection, request_id: int) -> Account:
@@ -146,17 +144,12 @@ def _decide(connection: sa.Connection, request_id: int, decision: str, reason: s
     return asked
 
 
-def _rows() -> "sa.Select[Any]":
-    return sa.select(requests, person_rows.c.national_id, person_rows.c.name.label("asker")).join_from(
-        requests, person_rows, requests.c.person_id == person_rows.c.id
-    )
-
-
-def _request(row: Any) -> MailboxRequest:
+def _request(connection: sa.Connection, row: Any) -> MailboxRequest:
+    asker = persons.numbered(connection, row.person_id)
     return MailboxRequest(
         row.id,
-        row.national_id,
-        row.asker,
+        asker.national_id,
+        asker.name,
         AccountKind(row.kind),
         row.address,
         row.name,

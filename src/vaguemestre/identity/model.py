@@ -37,7 +37,7 @@ class Means(StrEnum):
     CERTIFICATE = "certificate"
     PRO_SANTE_CONNECT = "pro-sante-connect"
     PASSKEY = "passkey"
-    RECOVERY_CODE = "recovery-code"
+    INVITATION = "invitation"
 
 
 @dataclass(frozen=True, slots=True)
