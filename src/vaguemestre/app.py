@@ -454,16 +454,11 @@ async def _operator(config: Config, entrance: Entrance) -> AsyncIterator[dict[st
         try:
             async with (
                 _mail_programs(config, stores, trusted, judging, delivery.wake) as ports,
-<<<<<<< HEAD
                 _ldap(config, stores, judging) as directory_ports,
                 _publishing(config, stores),
-            ):
-                yield ports | directory_ports
-=======
                 _web(config, stores) as port,
             ):
-                yield {**ports, **port}
->>>>>>> main
+                yield {**ports, **directory_ports, **port}
         finally:
             await _cancel(working)
             await indexer.stop()

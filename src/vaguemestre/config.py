@@ -242,12 +242,9 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     authority: Authority | None = None
     autoconfiguration: Autoconfiguration | None = None
     directory: Directory | None = None
-<<<<<<< HEAD
     publication: Publication | None = None
-=======
     web: Web | None = None
     enrolment: Enrolment = Enrolment()
->>>>>>> main
 
     @property
     def key_file(self) -> Path:

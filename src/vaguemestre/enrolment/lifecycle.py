@@ -21,12 +21,7 @@ from vaguemestre.evidence import journal
 from vaguemestre.evidence.entries import Entry, Event
 from vaguemestre.identity import grants, passkeys, persons, sessions, standings
 from vaguemestre.identity.permissions import Act, Actor, Part, refuse
-<<<<<<< HEAD
-from vaguemestre.identity.tables import persons as person_rows
 from vaguemestre.mailstore import accounts, publications, sharing
-=======
-from vaguemestre.mailstore import accounts, sharing
->>>>>>> main
 from vaguemestre.mailstore.model import Account, AccountKind, AccountState
 
 KEPT_MS = 90 * 86_400_000
