@@ -11,7 +11,7 @@ Standards: RFC 4511, RFC 4513; RFC 2696 (pages), RFC 3909 (Cancel), RFC 4532 (Wh
 
 import asyncio
 import struct
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -177,19 +177,19 @@ class Session(Stream):
             case messages.Extended():
                 self._extended(request, request.operation)
             case messages.Compare():
-                self._start(request, self._compare(request, request.operation))
+                self._start(request, self._compare, request.operation)
             case messages.Search():
-                self._start(request, self._search(request, request.operation))
+                self._start(request, self._search, request.operation)
 
-    def _start(self, request: Request, work: Coroutine[Any, Any, None]) -> None:
+    def _start(self, request: Request, work: Callable[[Request, Any], Awaitable[None]], asked: Any) -> None:
         number = request.message_id
-        task = asyncio.get_running_loop().create_task(self._run(request, work))
+        task = asyncio.get_running_loop().create_task(self._run(request, work, asked))
         self._tasks[number] = task
         task.add_done_callback(lambda done: self._over(number, done))
 
-    async def _run(self, request: Request, work: Coroutine[Any, Any, None]) -> None:
+    async def _run(self, request: Request, work: Callable[[Request, Any], Awaitable[None]], asked: Any) -> None:
         try:
-            await work
+            await work(request, asked)
         except Exception as error:
             if not isinstance(error, VaguemestreError):
                 _log.error("an operation failed", error=type(error).__name__, exc_info=True)
@@ -198,16 +198,18 @@ class Session(Stream):
     def _over(self, number: int, done: "asyncio.Task[None]") -> None:
         if self._tasks.get(number) is done:
             del self._tasks[number]
-        self._machine.answered(number)
+            self._machine.answered(number)
         if not self._transport.is_closing() and not self._busy:
             self._proceed()
 
     def _forget(self, number: int) -> bool:
         """Abandon an operation; whether there was one."""
         task = self._tasks.pop(number, None)
-        if task is not None:
-            task.cancel()
-        return task is not None
+        if task is None:
+            return False
+        task.cancel()
+        self._machine.answered(number)
+        return True
 
     def _answer(self, request: Request, outcome: Result, *controls: Control, **more: bytes) -> None:
         if self._transport.is_closing():
@@ -223,7 +225,6 @@ class Session(Stream):
         """Whatever was under way is abandoned (RFC 4511 §4.2.1), and nothing is read before the answer."""
         for number in list(self._tasks):
             self._forget(number)
-            self._machine.answered(number)
         self._reader = self._service.readers.stranger
         binding = asyncio.ensure_future(self._bind(bind))
         self._wait(
@@ -299,7 +300,6 @@ class Session(Stream):
             return
         words = "Annulée. / Cancelled."
         self._out.append(encoding.result(number, "searchResDone", Result(ResultCode.CANCELED, words)))
-        self._machine.answered(number)
         self._answer(request, SUCCESS)
 
     async def _compare(self, request: Request, asked: messages.Compare) -> None:

@@ -201,6 +201,7 @@ class Tree:
         self._checked = 0.0
         self._refreshing: asyncio.Task[None] | None = None
         self._closing = False
+        self._trouble = ""  # what was last said of a register that cannot be followed
         self._root = Fixed(
             "",
             (),
@@ -351,7 +352,11 @@ class Tree:
         try:
             await asyncio.to_thread(lambda: self._index.refresh(self._register(), lambda: not self._closing))
         except VaguemestreError as error:  # what is there serves meanwhile
-            _log.error("the register could not be followed", error=error.en)
+            if error.en != self._trouble:
+                _log.error("the register could not be followed", error=error.en)
+            self._trouble = error.en
+        else:
+            self._trouble = ""
 
     async def close(self) -> None:
         """Let go of the index, once what makes it has stopped."""
