@@ -8,6 +8,7 @@ empty operator.
 import asyncio
 import contextlib
 import gc
+import ipaddress
 import os
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -23,7 +24,9 @@ from OpenSSL import SSL
 from vaguemestre import clock, directory_parts, jobs, log
 from vaguemestre.config import Autoconfiguration, Config, Identity, Imap, Ldap, Tls, Trust, address
 from vaguemestre.config import Submission as Sending
+from vaguemestre.documents import zone
 from vaguemestre.documents.autoconfiguration import Service, Settings
+from vaguemestre.documents.zone import Record
 from vaguemestre.errors import ConfigurationError, VaguemestreError
 from vaguemestre.evidence import journal
 from vaguemestre.evidence.entries import Entry, Event
@@ -231,13 +234,13 @@ def sign_in(config: Config, stores: Stores, judging: Judge) -> SignIn:
         Recorder(stores.database),
         Tracer(stores.database),
         judging,
-        _tokens(config.identity),
+        token_verifier(config.identity),
         allow_app_passwords=config.identity.app_passwords,
     )
 
 
-def _tokens(identity: Identity) -> TokenVerifier | None:
-    """What verifies tokens, or None where no issuer is configured."""
+def token_verifier(identity: Identity) -> TokenVerifier | None:
+    """What verifies tokens, or None where no issuer is configured. `close` it. Raises ConfigurationError."""
     if not identity.issuer:
         return None
     # Libraries that few need: an operator without Pro Santé Connect, and front processes, go without.
@@ -412,6 +415,22 @@ def settings(config: Config) -> Settings:
             "[autoconfiguration] propose trop peu : il faut un port IMAP, un port d'envoi, un mode d'authentification.",
         )
     return found
+
+
+def zone_records(config: Config, domain: str) -> list[Record]:
+    """The DNS records to publish for one of the operator's domains. Raises ConfigurationError."""
+    own, offered = config.autoconfiguration, settings(config)
+    addresses = own.addresses if own else ()
+    for each in addresses:
+        try:
+            ipaddress.ip_address(each)
+        except ValueError as error:
+            raise ConfigurationError(
+                f"{each} is not a network address (IPv4 or IPv6).",
+                f"{each} n'est pas une adresse réseau (IPv4 ou IPv6).",
+            ) from error
+    web = (own.host or config.hostname) if own else ""
+    return zone.records(domain, config.hostname, offered.imap, offered.submission, web, addresses)
 
 
 def _services(host: str, starttls: int, implicit: int) -> tuple[Service, ...]:
@@ -721,6 +740,7 @@ def _operator_jobs(
         Job("forget expunges", 3600, forget_expunges),
         Job("sweep objects", _DAY_S, sweep_objects),
         Job("index messages", 1, indexer.turn),
+        *directory_parts.jobs(config),
     ]
 
 

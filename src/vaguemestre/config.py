@@ -174,7 +174,7 @@ class Ldap(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Directory(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The register of professionals, and where its files come from. Times in seconds.
+    """The register of professionals, and where it comes from: files, the national API, or both. Times in seconds.
 
     `source`: folders, files or https:// addresses; `authorities`: those whose certificates its servers must have, the
     system's unless given. `withdrawal_limit` is a share of what was there.
@@ -186,6 +186,9 @@ class Directory(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     refresh: Seconds = 86_400
     withdrawal_limit: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.05
     stale_after: Seconds = 3 * 86_400
+    api: str = "https://gateway.api.esante.gouv.fr/fhir/v2"
+    api_key: Path | None = None
+    api_rate: Annotated[float, msgspec.Meta(gt=0, le=1000)] = 17.0
     ldap: Ldap | None = None
 
 

@@ -1,4 +1,4 @@
-"""The directory's composition: from a Config to an open register and to what reads it."""
+"""The directory's composition: from a Config to an open register, to what fills it and to what reads it."""
 
 import asyncio
 import contextlib
@@ -10,8 +10,12 @@ from typing import TYPE_CHECKING
 
 from cryptography import x509
 
-from vaguemestre import clock, jobs
+from vaguemestre import clock, log
+from vaguemestre import jobs as periodic
 from vaguemestre.config import Config, Directory, Ldap
+from vaguemestre.directory import adoption, sync
+from vaguemestre.directory.absorption import Pulled
+from vaguemestre.directory.national_api import Pace, Service
 from vaguemestre.directory.register import Place, Registers
 from vaguemestre.directory.substrings import Substrings
 from vaguemestre.errors import ConfigurationError
@@ -36,6 +40,8 @@ _FOR_SUBSTRINGS = b"substrings of the directory"
 _FOLLOW_S = 5.0
 _RESULTS_KEPT_MS = 180 * 86_400_000
 _LDAP_IDLE_S = 900.0  # programs keep a connection for the next name that is typed
+_DAY_S = 86_400
+_log = log.get("directory")
 
 
 def settings(config: Config) -> Directory:
@@ -89,7 +95,7 @@ async def ldap(config: Config, own: Ldap, judging: Judge, recorder: Recorder) ->
         limits = ServerLimits(
             connections=own.connections, connections_per_address=own.connections_per_address, idle=_LDAP_IDLE_S
         )
-        following = asyncio.create_task(jobs.run([Job("follow the register", _FOLLOW_S, tree.refresh)]))
+        following = asyncio.create_task(periodic.run([Job("follow the register", _FOLLOW_S, tree.refresh)]))
         try:
             yield DirectoryReading(context, tree, readers, limits, own.most, own.seconds)
         finally:
@@ -185,3 +191,63 @@ class Opening:
 def _key(config: Config, purpose: bytes) -> bytes:
     """A key of its own, made from the operator's: two files never share one."""
     return hashlib.blake2b(purpose, key=keys.load(config.key_file).database, digest_size=32).digest()
+
+
+def national_service(config: Config) -> Service:
+    """The national directory's API, as configured. Raises ConfigurationError."""
+    chosen = settings(config)
+    if chosen.api_key is None:
+        raise ConfigurationError(
+            "Pulling from the national directory needs its key: api_key in [directory], a file.",
+            "Pour suivre l'annuaire national il faut sa clé : api_key dans [directory], un fichier.",
+        )
+    try:
+        key = chosen.api_key.read_text("ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(
+            f"The file of the key {chosen.api_key} cannot be read.",
+            f"Le fichier de la clé {chosen.api_key} ne peut pas être lu.",
+        ) from error
+    return Service(chosen.api, key, pace=Pace(chosen.api_rate))
+
+
+async def pull(config: Config, *, everything: bool = False, force: bool = False, progress: sync.Progress) -> Pulled:
+    """Follow the national directory, and count who can be written to. Raises what `sync.pull` does, KeyFailure."""
+    where = place(config)
+    limit = 1.0 if force else settings(config).withdrawal_limit
+    async with national_service(config) as service:
+        done = await sync.pull(where, service, everything=everything, withdrawal_limit=limit, progress=progress)
+    await asyncio.to_thread(count_adoption, where)
+    return done
+
+
+def count_adoption(where: Place) -> str:
+    """Count who can be written to; gives the month, empty where there is no register yet."""
+    if not where.exists():
+        return ""
+    opened = where.open()
+    try:
+        return adoption.record(opened)
+    finally:
+        opened.close()
+
+
+def jobs(config: Config) -> list[Job]:
+    """What keeps the register fresh and its figures counted, where this installation has a directory."""
+    chosen = config.directory
+    if chosen is None:
+        return []
+
+    async def follow() -> None:
+        done = await pull(config, progress=lambda kind, count: None)
+        _log.info(
+            "national directory followed", everything=not done.since, revision=done.revision, refused=done.refused_count
+        )
+
+    async def count() -> None:
+        await asyncio.to_thread(count_adoption, place(config))
+
+    found = [Job("count adoption", _DAY_S, count)]
+    if chosen.api_key is not None:
+        found.append(Job("follow the national directory", chosen.refresh, follow))
+    return found

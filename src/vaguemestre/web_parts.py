@@ -24,6 +24,7 @@ from vaguemestre.identity.provider import Provider
 from vaguemestre.identity.sessions import Limits
 from vaguemestre.jobs import Job
 from vaguemestre.servers.http import HttpServer, server_context
+from vaguemestre.servers.web import static
 from vaguemestre.servers.web.door import Door
 from vaguemestre.servers.web.enrolment import EnrolmentDesk
 from vaguemestre.servers.web.own import OwnDesk
@@ -85,7 +86,7 @@ def application(
     if registers is not None:
         rules = Rules(config.enrolment.domains, config.enrolment.terms)
         routes += EnrolmentDesk(door, registers, rules, notices).routes()
-    return Starlette(routes=routes)
+    return Starlette(routes=[*routes, *static.routes(site.name)])
 
 
 def _site(web_: Web) -> Site:

@@ -1,8 +1,8 @@
 """IMAP servers as checks see them: where one listens, who signs in, what it says that it can do. The same checks run on each.
 
-`SERVERS` names those that are checked. Any other server is checked too where the environment names it:
-IMAP_SERVER=host:port (TLS at once), IMAP_CA=a PEM file of its authority, IMAP_LOGINS=a file of logins, user and password
-a line; each login's mailboxes are emptied before they are used.
+`SERVERS` names those that are checked; `ours-postgresql` needs a database, and runs what is marked `both_stores` only. Any
+other server is checked too where the environment names it: IMAP_SERVER=host:port (TLS at once), IMAP_CA=a PEM file of its
+authority, IMAP_LOGINS=a file of logins, user and password a line; each login's mailboxes are emptied before they are used.
 """
 
 import os
@@ -89,11 +89,12 @@ def dovecot(space: TrustSpace, folder: Path) -> Iterator[MailServer]:
 
 
 @contextmanager
-def ours(space: TrustSpace, folder: Path) -> Iterator[MailServer]:
-    """This project's."""
+def ours(space: TrustSpace, folder: Path, database: str = "") -> Iterator[MailServer]:
+    """This project's, on a file of its own or on the PostgreSQL database of a URL, which has its tables."""
     port = free_port(2)
     imap = {"listen": f"127.0.0.1:{port}", "listen_tls": f"127.0.0.1:{port + 1}"}
-    operator = Operator(space, folder / "operator", SOUTH, imap=imap, identity={"app_passwords": True})
+    storage = {"database": database}
+    operator = Operator(space, folder / "operator", SOUTH, imap=imap, identity={"app_passwords": True}, storage=storage)
     numbers = count(1)
 
     def newcomer() -> Login:
@@ -108,7 +109,7 @@ def ours(space: TrustSpace, folder: Path) -> Iterator[MailServer]:
     try:
         operator.start()
         context = ssl.create_default_context(cafile=str(space.authorities))
-        yield MailServer("ours", port + 1, port, context, newcomer, restart)
+        yield MailServer("ours-postgresql" if database else "ours", port + 1, port, context, newcomer, restart)
     finally:
         operator.close()
 
@@ -136,7 +137,7 @@ def offers(name: str) -> frozenset[str]:
     """What a server says that it can do, in capitals."""
     if name == "dovecot":
         return frozenset(_DOVECOT.split())
-    if name == "ours":
+    if name in ("ours", "ours-postgresql"):
         return frozenset(
             each.upper() for each in (*session.ALWAYS, *session.SIGNED_IN, "COMPRESS=DEFLATE", "APPENDLIMIT")
         )
@@ -147,7 +148,9 @@ def offers(name: str) -> frozenset[str]:
         return peer.capabilities()
 
 
-SERVERS = {"dovecot": dovecot, "ours": ours} | ({"other": other} if "IMAP_SERVER" in os.environ else {})
+SERVERS = {"dovecot": dovecot, "ours": ours, "ours-postgresql": ours} | (
+    {"other": other} if "IMAP_SERVER" in os.environ else {}
+)
 
 
 def _empty(peer: ImapPeer) -> None:

@@ -8,6 +8,7 @@ from vaguemestre.cli import (
     demo,
     directory,
     directory_import,
+    directory_pull,
     dns,
     doctor,
     evidence,
@@ -16,6 +17,7 @@ from vaguemestre.cli import (
     queue,
     send,
     serve,
+    stats,
     transfer,
     trust,
 )
@@ -41,10 +43,12 @@ directory.app.command()(publication.reconcile)
 directory.app.command()(publication.report)
 directory.app.command("ldap-password")(publication.ldap_password)
 account.app.command()(publication.listing)
+directory.app.command()(directory_pull.pull)
 program.add_typer(account.app, name="account")
 program.add_typer(mailbox.app, name="mailbox")
 program.add_typer(queue.app, name="queue")
 program.add_typer(evidence.app, name="evidence")
 program.add_typer(database.app, name="db")
 program.add_typer(directory.app, name="directory")
+program.add_typer(stats.app, name="stats")
 program.add_typer(trust.app, name="trust")

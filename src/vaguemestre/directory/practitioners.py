@@ -58,6 +58,14 @@ def find(connection: sa.Connection, national_id: str, *, red_listed: bool = Fals
     )
 
 
+def without_address(connection: sa.Connection, profession: str, count: int) -> list[Practitioner]:
+    """Some people of a profession (TRE_G15) who practise and have no address, the same each time."""
+    rows, addressed = tables.practitioners, tables.addresses.c
+    theirs = sa.select(addressed.id).where(addressed.practitioner_id == rows.c.id, addressed.active).exists()
+    wanted = sa.select(rows).where(rows.c.profession == profession, rows.c.active, rows.c.rpps != "", ~theirs)
+    return [_practitioner(row) for row in connection.execute(wanted.order_by(rows.c.id).limit(count))]
+
+
 def label(connection: sa.Connection, system: str, code: str) -> str:
     """The words of a code, as the sources give them, or the code itself."""
     wanted = (tables.labels.c.system == system) & (tables.labels.c.code == code)

@@ -70,6 +70,17 @@ class Place:
             raise
         return opened
 
+    def exists(self) -> bool:
+        """Whether there is a register in use."""
+        if self.url:
+            made = sa.create_engine(self.url)
+            try:
+                return sa.inspect(made).has_table(tables.facts.name, _SCHEMA)
+            finally:
+                made.dispose()
+        edition = _named(self.folder / "current")
+        return bool(edition) and self._file(edition).exists()
+
     def next(self) -> Database:
         """The edition being built: a new one without indexes, or what was left of one that was interrupted.
 
@@ -96,7 +107,7 @@ class Place:
         From here on whoever opens the register gets it; who has the former one open goes on reading it whole.
         A crash before the last line leaves the former in use and the new one to be resumed.
         """
-        built.write(_index)
+        built.write(index)
         if self.url:
             built.write(_exchange)
             built.close()
@@ -186,6 +197,13 @@ def put(connection: sa.Connection, *things: Thing) -> None:
         connection.execute(table.insert().values(row))
 
 
+def index(connection: sa.Connection) -> None:
+    """Make the indexes of an edition that has none yet."""
+    for each in tables.INDEXES:
+        connection.execute(sa.schema.CreateIndex(each, if_not_exists=True))
+    connection.exec_driver_sql("ANALYZE")
+
+
 def following(connection: sa.Connection, kind: type[Thing]) -> int:
     """The identifier after the last that a thing of this kind was given. Within the write that gives it."""
     return int(connection.execute(sa.select(sa.func.max(_TABLES[kind].c.id))).scalar() or 0) + 1
@@ -230,12 +248,6 @@ def _create(connection: sa.Connection) -> None:
         tables.facts.insert(),
         [{"name": "version", "value": VERSION}, {"name": "edition", "value": secrets.token_hex(8)}],
     )
-
-
-def _index(connection: sa.Connection) -> None:
-    for index in tables.INDEXES:
-        connection.execute(sa.schema.CreateIndex(index, if_not_exists=True))
-    connection.exec_driver_sql("ANALYZE")
 
 
 def _exchange(connection: sa.Connection) -> None:

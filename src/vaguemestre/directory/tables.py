@@ -207,6 +207,16 @@ spellings = sa.Table(
     sqlite_with_rowid=False,
 )
 
+# Which row a resource of the national API is: `technical_id` is the resource's id there.
+counterparts = sa.Table(
+    "counterparts",
+    metadata,
+    sa.Column("type", sa.Text, primary_key=True),
+    sa.Column("technical_id", sa.Text, primary_key=True),
+    sa.Column("id", sa.BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 # What rows were before a revision changed them, as JSON of the row: `thing` is the table's name.
 superseded = sa.Table(
     "superseded",

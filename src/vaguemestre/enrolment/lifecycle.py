@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from vaguemestre import ids
 from vaguemestre.clock import now_ms
 from vaguemestre.directory import practitioners
+from vaguemestre.enrolment import matching
 from vaguemestre.enrolment.notices import Notices
 from vaguemestre.enrolment.tables import closures, enrolments
 from vaguemestre.errors import VaguemestreError
@@ -151,7 +152,7 @@ def compare(connection: sa.Connection, register: sa.Connection) -> Changed:
         known = practitioners.find(register, persons.numbered(connection, row.person_id).national_id)
         if known is None or not known.practitioner.active:
             withdrawn.append(account.address)
-        elif f"{known.practitioner.given} {known.practitioner.family}".strip() != account.name:
+        elif matching.shown(known.practitioner) != account.name:
             renamed.append(account.address)
     return Changed(tuple(withdrawn), tuple(renamed))
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from vaguemestre.directory import practitioners
+from vaguemestre.directory.model import Practitioner
 from vaguemestre.directory.practitioners import Known
 from vaguemestre.documents.words import fold
 from vaguemestre.errors import VaguemestreError
@@ -62,8 +63,8 @@ class Match:
 
     @property
     def name(self) -> str:
-        """Given name and family name, as the register writes them."""
-        return f"{self.known.practitioner.given} {self.known.practitioner.family}".strip()
+        """Given name and family name, as colleagues see them."""
+        return shown(self.known.practitioner)
 
     @property
     def places(self) -> tuple[str, ...]:
@@ -74,6 +75,11 @@ class Match:
             if place is not None
         )
         return tuple(dict.fromkeys(each for each in found if each))
+
+
+def shown(practitioner: Practitioner) -> str:
+    """A name as it is written among professionals: Claire LEFÈVRE-NOËL."""
+    return f"{practitioner.given.title()} {practitioner.family.upper()}".strip()
 
 
 def match(connection: sa.Connection, national_id: str, name: str) -> Match:
