@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import uvloop
 from OpenSSL import SSL
 
-from vaguemestre import clock, directory_parts, jobs, log
+from vaguemestre import clock, directory_parts, jobs, ldap_parts, log, publication_parts
 from vaguemestre.config import Autoconfiguration, Config, Identity, Imap, Ldap, Tls, Trust, address
 from vaguemestre.config import Submission as Sending
 from vaguemestre.documents import zone
@@ -476,8 +476,9 @@ async def _operator(config: Config, entrance: Entrance) -> AsyncIterator[dict[st
                 _ldap(config, stores, judging) as directory_ports,
                 _publishing(config, stores),
                 _web(config, stores) as port,
+                directory_parts.http(config, judging, Recorder(stores.database)) as directory_port,
             ):
-                yield {**ports, **directory_ports, **port}
+                yield {**ports, **directory_ports, **port, **directory_port}
         finally:
             await _cancel(working)
             await indexer.stop()
@@ -580,8 +581,8 @@ async def _publishing(config: Config, stores: Stores) -> AsyncIterator[None]:
     if config.publication is None:
         yield
         return
-    async with directory_parts.publisher(config, stores.database) as publishing:
-        telling = asyncio.create_task(jobs.run(directory_parts.publication_jobs(config, publishing, stores.database)))
+    async with publication_parts.publisher(config, stores.database) as publishing:
+        telling = asyncio.create_task(jobs.run(publication_parts.jobs(config, publishing, stores.database)))
         try:
             yield
         finally:
@@ -598,7 +599,7 @@ async def _ldap(config: Config, stores: Stores, judging: Judge) -> AsyncIterator
     from vaguemestre.servers.ldap.session import Session as Reading  # noqa: PLC0415 - not in front processes
 
     async with (
-        directory_parts.ldap(config, own, judging, Recorder(stores.database)) as service,
+        ldap_parts.ldap(config, own, judging, Recorder(stores.database)) as service,
         _listening(("ldap", "ldaps"), own, service.limits, partial(Reading, service)) as ports,
     ):
         yield ports

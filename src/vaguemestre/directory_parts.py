@@ -4,42 +4,32 @@ import asyncio
 import contextlib
 import hashlib
 import threading
-from collections.abc import AsyncIterator, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator
+from importlib import metadata
+from ipaddress import IPv4Network, IPv6Network, ip_network
 
-from cryptography import x509
-
-from vaguemestre import clock, log
-from vaguemestre import jobs as periodic
-from vaguemestre.config import Config, Directory, Ldap
+from vaguemestre import log
+from vaguemestre.config import Config, Directory, address
 from vaguemestre.directory import adoption, sync
 from vaguemestre.directory.absorption import Pulled
 from vaguemestre.directory.national_api import Pace, Service
 from vaguemestre.directory.register import Place, Registers
-from vaguemestre.directory.substrings import Substrings
+from vaguemestre.directory.search import building
+from vaguemestre.directory.search.building import Refreshed, Watch
+from vaguemestre.directory.search.index import Shelf
 from vaguemestre.errors import ConfigurationError
 from vaguemestre.evidence.recorder import Recorder
 from vaguemestre.jobs import Job
-from vaguemestre.mailstore import publications
 from vaguemestre.protocols import tls
-from vaguemestre.protocols.ldap.names import DnSyntaxError
-from vaguemestre.protocols.ldap.server import EXTENSIONS, PAGED_RESULTS
-from vaguemestre.servers.limits import ServerLimits
+from vaguemestre.servers.search_process import Follower, SearchProcess
 from vaguemestre.storage import keys
 from vaguemestre.storage.database import Database
-from vaguemestre.trust import certificates, updater
 from vaguemestre.trust.judge import Judge
 
-if TYPE_CHECKING:
-    from vaguemestre.enrolment.publication import Publisher
-    from vaguemestre.servers.ldap.session import DirectoryReading
-
-_FOR_REGISTER = b"register of the directory"
-_FOR_SUBSTRINGS = b"substrings of the directory"
-_FOLLOW_S = 5.0
-_RESULTS_KEPT_MS = 180 * 86_400_000
-_LDAP_IDLE_S = 900.0  # programs keep a connection for the next name that is typed
+_FOR_REGISTER, _FOR_SEARCH = b"register of the directory", b"search of the directory"
+_INDEX_S = 2  # an address put on the red list is found for no longer than this, and what the change takes
+_FOR_PAGES = b"pages of the directory"
+_HTTP_LIFE_S = 3600.0  # a program that copies the register keeps its connection
 _DAY_S = 86_400
 _log = log.get("directory")
 
@@ -62,108 +52,76 @@ def registers(config: Config) -> Registers:
     return Registers(place(config))
 
 
-@contextlib.asynccontextmanager
-async def ldap(config: Config, own: Ldap, judging: Judge, recorder: Recorder) -> "AsyncIterator[DirectoryReading]":
-    """What the sessions of LDAP share; the register is followed meanwhile. Raises ConfigurationError, KeyFailure."""
-    from vaguemestre.servers.ldap.readers import Readers  # noqa: PLC0415 - not in front processes
-    from vaguemestre.servers.ldap.schema import Schema  # noqa: PLC0415
-    from vaguemestre.servers.ldap.session import DirectoryReading  # noqa: PLC0415
-    from vaguemestre.servers.ldap.tree import Tree  # noqa: PLC0415
+def shelf(config: Config) -> Shelf:
+    """Where the search index stands: beside the register, or in its folder where that is on a server."""
+    return Shelf(settings(config).folder or config.data / "directory", _key(config, _FOR_SEARCH))
 
-    assert config.tls is not None  # noqa: S101 - the caller checked
-    schema = Schema(own.attributes)
-    if schema.unknown:
+
+def refresh_search(config: Config, watch: Watch | None = None) -> Refreshed:
+    """Bring the search index to the register's last revision; nothing where another process is at it.
+
+    Raises ConfigurationError where there is no register yet, KeyFailure, StorageFailure.
+    """
+    register = place(config).open()
+    try:
+        return building.refresh(register, shelf(config), watch, wait=False)
+    finally:
+        register.close()
+
+
+@contextlib.asynccontextmanager
+async def http(config: Config, judging: Judge, recorder: Recorder) -> AsyncIterator[dict[str, int]]:
+    """Serve the directory over HTTPS, where `[directory] listen` says so; gives the port. Raises ConfigurationError."""
+    own = settings(config)
+    if not own.listen:
+        yield {}
+        return
+    from starlette.applications import Starlette  # noqa: PLC0415 - a web server: few need it
+
+    from vaguemestre.servers import directory_search, fhir, fhir_writing  # noqa: PLC0415
+    from vaguemestre.servers.http import HttpServer  # noqa: PLC0415
+
+    if config.tls is None:
         raise ConfigurationError(
-            f"[directory.ldap] attributes names none of ours: {', '.join(schema.unknown)}.",
-            f"[directory.ldap] attributes ne nomme aucun des nôtres : {', '.join(schema.unknown)}.",
+            "[directory] listen needs the certificate of [tls].",
+            "[directory] listen demande le certificat de [tls].",
         )
+    terms = fhir.Terms(
+        base=own.url.rstrip("/"),
+        relative=own.relative_links,
+        keys={digest: name for name, digest in own.clients.items()},
+        rate=own.rate,
+        most=own.page,
+        limit=own.seconds,
+        digitization=own.digitization,
+        version=metadata.version("vaguemestre"),
+    )
     context = tls.mail_program_context(config.tls.certificate, config.tls.key)
     with contextlib.closing(Opening(place(config))) as register:
-        index = Substrings(place(config).folder, _key(config, _FOR_SUBSTRINGS))
-        try:
-            readers = Readers(own.readers, judging, recorder, anonymous=own.anonymous)
-            extensions = {
-                "supportedControl": (PAGED_RESULTS,),
-                "supportedExtension": EXTENSIONS,
-                "supportedSASLMechanisms": tuple(readers.mechanisms),
-            }
-            tree = Tree(register.current, index, schema, own.base, extensions)
-        except DnSyntaxError as error:
-            raise ConfigurationError(
-                f"[directory.ldap] base or readers: {error.en}", f"[directory.ldap] base ou readers : {error.fr}"
-            ) from error
-        limits = ServerLimits(
-            connections=own.connections, connections_per_address=own.connections_per_address, idle=_LDAP_IDLE_S
+        reading = fhir.Reading(register, terms, _key(config, _FOR_PAGES), judging.domains)
+        writing = fhir_writing.Writing(reading, judging, recorder.record)
+        searching = SearchProcess(shelf(config))
+        face = directory_search.SearchFace(
+            searching, directory_search.Terms(terms.keys, _networks(own), own.search_rate)
         )
-        following = asyncio.create_task(periodic.run([Job("follow the register", _FOLLOW_S, tree.refresh)]))
+        app = Starlette(routes=[*fhir.application(reading, writing.handlers()), *directory_search.routes(face)])
+        server = HttpServer(app, *address(own.listen), context, _HTTP_LIFE_S)
+        port = await server.start()
         try:
-            yield DirectoryReading(context, tree, readers, limits, own.most, own.seconds)
+            yield {"directory": port}
         finally:
-            following.cancel()
-            await asyncio.wait([following])
-            await tree.close()
+            await server.stop()
+            await searching.close()
 
 
-@contextlib.asynccontextmanager
-async def publisher(config: Config, database: Database) -> "AsyncIterator[Publisher]":
-    """What tells the directory of this operator's accounts. Raises ConfigurationError."""
-    from vaguemestre.enrolment.directory_client import DirectoryClient, tls_context  # noqa: PLC0415 - few need it
-    from vaguemestre.enrolment.publication import Publisher  # noqa: PLC0415
-
-    own = config.publication
-    if own is None or config.tls is None or config.trust is None:
-        raise ConfigurationError(
-            "Publishing needs [publication] directory, and the operator's [tls] and [trust].",
-            "Publier demande [publication] directory, ainsi que [tls] et [trust] de l'opérateur.",
-        )
-    paths = [own.authorities] if own.authorities is not None else config.trust.authorities
-    trusting = updater.tls_context(_authorities(paths))
-    secure = tls_context(trusting, str(config.tls.certificate), str(config.tls.key))
-    client = DirectoryClient(own.directory, secure)
+def _networks(own: Directory) -> list[IPv4Network | IPv6Network]:
     try:
-        yield Publisher(
-            database,
-            client,
-            config.domains,
-            withdrawal_limit=own.withdrawal_limit,
-            pause_scale=own.pause_scale,
-        )
-    finally:
-        await client.close()
-
-
-def publication_jobs(config: Config, publishing: "Publisher", database: Database) -> list[Job]:
-    """What tells the directory, compares each night, and forgets old results."""
-    own = config.publication
-    assert own is not None  # noqa: S101 - `publisher` saw to it
-
-    async def publish() -> None:
-        await publishing.publish()
-
-    async def reconcile() -> None:
-        await publishing.reconcile()
-
-    async def forget() -> None:
-        await database.write_async(publications.forget, clock.now_ms() - _RESULTS_KEPT_MS)
-
-    return [
-        Job("publish accounts", own.every, publish),
-        Job("compare with the directory", own.reconcile, reconcile),
-        Job("forget publications", 86_400, forget),
-    ]
-
-
-def _authorities(paths: Sequence[Path]) -> certificates.Authorities:
-    found: list[x509.Certificate] = []
-    for path in paths:
-        try:
-            found += certificates.load_authorities(path.read_bytes()).certificates
-        except OSError as error:
-            raise ConfigurationError(
-                f"The authorities' file {path} cannot be read: {error.strerror}.",
-                f"Le fichier des autorités {path} ne peut pas être lu : {error.strerror}.",
-            ) from error
-    return certificates.Authorities(tuple(found))
+        return [ip_network(each) for each in own.search_trusted]
+    except ValueError as error:
+        raise ConfigurationError(
+            f"[directory] search_trusted holds what is no network: {error}.",
+            f"[directory] search_trusted contient ce qui n'est pas un réseau : {error}.",
+        ) from error
 
 
 class Opening:
@@ -247,7 +205,8 @@ def jobs(config: Config) -> list[Job]:
     async def count() -> None:
         await asyncio.to_thread(count_adoption, place(config))
 
-    found = [Job("count adoption", _DAY_S, count)]
+    following = Follower(place(config), shelf(config))
+    found = [Job("count adoption", _DAY_S, count), Job("index the register", _INDEX_S, following.turn)]
     if chosen.api_key is not None:
         found.append(Job("follow the national directory", chosen.refresh, follow))
     return found

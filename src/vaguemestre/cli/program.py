@@ -7,10 +7,13 @@ from vaguemestre.cli import (
     database,
     demo,
     directory,
+    directory_export,
     directory_import,
     directory_pull,
+    directory_search,
     dns,
     doctor,
+    enrolment,
     evidence,
     mailbox,
     publication,
@@ -43,9 +46,12 @@ directory.app.command()(publication.reconcile)
 directory.app.command()(publication.report)
 directory.app.command("ldap-password")(publication.ldap_password)
 account.app.command()(publication.listing)
+directory.app.command()(directory_search.search)
 directory.app.command()(directory_pull.pull)
+directory.app.command()(directory_export.export)
 program.add_typer(account.app, name="account")
 program.add_typer(mailbox.app, name="mailbox")
+program.add_typer(enrolment.app, name="enrolment")
 program.add_typer(queue.app, name="queue")
 program.add_typer(evidence.app, name="evidence")
 program.add_typer(database.app, name="db")

@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from vaguemestre import app as composition
-from vaguemestre import directory_parts, ids
+from vaguemestre import ids, publication_parts
 from vaguemestre.cli.presentation import (
     AsJson,
     ConfigFile,
@@ -160,7 +160,7 @@ def _with_publisher(config: ConfigFile, work: Callable[[Publisher], Awaitable[Do
 
     async def run() -> Done:
         with composition.open_stores(loaded) as stores:
-            async with directory_parts.publisher(loaded, stores.database) as publishing:
+            async with publication_parts.publisher(loaded, stores.database) as publishing:
                 return await work(publishing)
 
     return asyncio.run(run())

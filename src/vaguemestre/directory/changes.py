@@ -12,8 +12,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from vaguemestre.directory import register, snapshots, spellings, tables
+from vaguemestre.directory.building import Counts, Tally
 from vaguemestre.directory.model import Origin
-from vaguemestre.directory.reconciliation import Counts, Tally
 from vaguemestre.documents.words import fold
 
 Row = dict[str, Any]
@@ -75,6 +75,8 @@ class Change:
             for key, column in _KEYS.get(table, ()):
                 if column in said:
                     said[key] = fold(said[column])
+            if table is tables.organizations and "street" in said:
+                said["line_key"] = register.line_key(_DEFAULTS[table] | (before or {}) | said)
             if before is None:
                 new.append(_DEFAULTS[table] | said)
                 counts.created += said["active"]

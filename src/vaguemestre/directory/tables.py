@@ -138,6 +138,7 @@ organizations = sa.Table(
     _text("name"),
     _text("sign"),
     _text("name_key"),
+    _text("line_key"),  # of number, repetition, type and name of the street, a space apart
     _text("sector"),
     _text("category"),
     _text("recipient"),
@@ -228,6 +229,31 @@ superseded = sa.Table(
     sqlite_with_rowid=False,
 )
 
+# The extraction files taken in last, one of each kind: its name and stamp, the revision it made, the digests of all its
+# passages (64 bits each, in the machine's order).
+readings = sa.Table(
+    "readings",
+    metadata,
+    sa.Column("kind", sa.Text, primary_key=True),
+    _text("name"),
+    _text("stamp"),
+    sa.Column("revision", sa.BigInteger, nullable=False),
+    sa.Column("digests", sa.LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# What was read of the extraction files: each passage by its digest; whom or which address each of its lines is of, a line
+# each, and a check of each of them (32 bits). Kept by `passages`.
+passages = sa.Table(
+    "passages",
+    metadata,
+    sa.Column("kind", sa.Text, primary_key=True),
+    sa.Column("digest", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("subjects", sa.LargeBinary, nullable=False),
+    sa.Column("checks", sa.LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 # How many practise, and how many of them have an address: by month (AAAA-MM), profession, department and operator. Rows of
 # operator "" count each person once, whatever the operators.
 adoption = sa.Table(
@@ -261,7 +287,7 @@ INDEXES = (
     *BEARERS,
     sa.Index("ix_practitioners_rpps", practitioners.c.rpps),
     sa.Index("ix_practitioners_family_key", practitioners.c.family_key, practitioners.c.given_key),
-    sa.Index("ix_practitioners_given_key", practitioners.c.given_key),
+    sa.Index("ix_practitioners_given_key", practitioners.c.given_key, practitioners.c.family_key),
     sa.Index("ix_practitioners_revision", practitioners.c.revision, practitioners.c.id),
     sa.Index("ix_spellings_key", spellings.c.field, spellings.c.key, spellings.c.id),
     sa.Index("ix_qualifications_code", qualifications.c.code, qualifications.c.practitioner_id),
@@ -282,7 +308,7 @@ INDEXES = (
     sa.Index("ix_organizations_sector", organizations.c.sector),
     sa.Index("ix_organizations_category", organizations.c.category, **_where(organizations.c.category)),
     sa.Index("ix_organizations_commune", organizations.c.commune),
-    sa.Index("ix_organizations_street", organizations.c.street),
+    sa.Index("ix_organizations_line_key", organizations.c.line_key),
     sa.Index("ix_organizations_revision", organizations.c.revision, organizations.c.id),
     sa.Index("ix_addresses_address_key", addresses.c.address_key),
     sa.Index("ix_addresses_domain", addresses.c.domain, addresses.c.practitioner_id),

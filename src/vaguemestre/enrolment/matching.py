@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from vaguemestre.directory import practitioners
-from vaguemestre.directory.model import Practitioner
 from vaguemestre.directory.practitioners import Known
 from vaguemestre.documents.words import fold
 from vaguemestre.errors import VaguemestreError
@@ -64,7 +63,7 @@ class Match:
     @property
     def name(self) -> str:
         """Given name and family name, as colleagues see them."""
-        return shown(self.known.practitioner)
+        return shown(self.known.practitioner.given, self.known.practitioner.family)
 
     @property
     def places(self) -> tuple[str, ...]:
@@ -77,9 +76,9 @@ class Match:
         return tuple(dict.fromkeys(each for each in found if each))
 
 
-def shown(practitioner: Practitioner) -> str:
+def shown(given: str, family: str) -> str:
     """A name as it is written among professionals: Claire LEFÈVRE-NOËL."""
-    return f"{practitioner.given.title()} {practitioner.family.upper()}".strip()
+    return f"{given.title()} {family.upper()}".strip()
 
 
 def match(connection: sa.Connection, national_id: str, name: str) -> Match:
