@@ -1,17 +1,57 @@
-"""Concordances of another format: those that are here are retired, and what was in them waits to be read anew."""
+"""What the directory is to be told of accounts, what it was told, and how each telling went."""
 
+import sqlalchemy as sa
 from alembic import op
 
 revision = "0009"
 down_revision = "0008"
 
+_IDENTIFIER = sa.BigInteger().with_variant(sa.INTEGER(), "sqlite")
+
 
 def upgrade() -> None:
-    """Have all messages indexed anew; until they are, searches read them."""
-    op.execute("DELETE FROM forgotten")
-    op.execute("UPDATE concordances SET state = 'gone'")
-    op.execute(
-        "INSERT INTO to_index (account_id, message_id, blob_id, attempts, due_at)"
-        " SELECT account_id, id, blob_id, 0, 0 FROM messages WHERE NOT EXISTS (SELECT 1 FROM to_index"
-        " WHERE to_index.account_id = messages.account_id AND to_index.message_id = messages.id)"
+    """Create the tables. Accounts that are there wait for nothing: the first reconciliation finds them."""
+    op.create_table(
+        "listings",
+        sa.Column("account_id", _IDENTIFIER, autoincrement=False, nullable=False),
+        sa.Column("structure", sa.Text(), server_default=sa.text("''"), nullable=False),
+        sa.Column("service", sa.Text(), server_default=sa.text("''"), nullable=False),
+        sa.Column("description", sa.Text(), server_default=sa.text("''"), nullable=False),
+        sa.Column("responsible", sa.Text(), server_default=sa.text("''"), nullable=False),
+        sa.Column("red_list", sa.Boolean(), server_default=sa.false(), nullable=False),
+        sa.PrimaryKeyConstraint("account_id", name=op.f("pk_listings")),
     )
+    op.create_table(
+        "to_publish",
+        sa.Column("account_id", _IDENTIFIER, autoincrement=False, nullable=False),
+        sa.Column("change", sa.BigInteger(), nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("due_at", sa.BigInteger(), nullable=False),
+        sa.Column("rule", sa.Text(), server_default=sa.text("''"), nullable=False),
+        sa.PrimaryKeyConstraint("account_id", name=op.f("pk_to_publish")),
+    )
+    op.create_index("ix_to_publish_due_at", "to_publish", ["due_at"], unique=False)
+    op.create_table(
+        "published",
+        sa.Column("address", sa.Text(), nullable=False),
+        sa.Column("account_id", sa.BigInteger(), nullable=False),
+        sa.Column("facts", sa.LargeBinary(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("address", name=op.f("pk_published")),
+    )
+    op.create_index("ix_published_account_id", "published", ["account_id"], unique=False)
+    op.create_table(
+        "publication_results",
+        sa.Column("id", _IDENTIFIER, autoincrement=False, nullable=False),
+        sa.Column("batch", sa.BigInteger(), nullable=False),
+        sa.Column("account_id", sa.BigInteger(), nullable=False),
+        sa.Column("address", sa.Text(), nullable=False),
+        sa.Column("operation", sa.Text(), nullable=False),
+        sa.Column("outcome", sa.Text(), nullable=False),
+        sa.Column("rule", sa.Text(), nullable=False),
+        sa.Column("en", sa.Text(), nullable=False),
+        sa.Column("fr", sa.Text(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_publication_results")),
+    )
+    op.create_index("ix_publication_results_batch", "publication_results", ["batch"], unique=False)
