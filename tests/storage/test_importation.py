@@ -11,9 +11,10 @@ import sqlalchemy as sa
 from vaguemestre.directory import importation, register, tables
 from vaguemestre.directory.fictitious import files
 from vaguemestre.directory.fictitious.population import Fiction
-from vaguemestre.directory.intake import Summary, Terms, Unwatched, WithdrawalsError
+from vaguemestre.directory.intake import Summary, Terms, Unwatched
 from vaguemestre.directory.model import Origin
 from vaguemestre.directory.register import Place
+from vaguemestre.directory.withdrawals import WithdrawalsError
 from vaguemestre.errors import ConfigurationError
 
 PEOPLE = 300

@@ -18,7 +18,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from vaguemestre import clock
-from vaguemestre.directory import tables
+from vaguemestre.directory import snapshots, tables
 from vaguemestre.directory.building import LOADS, Row, last_id, names_of, practitioner_row
 from vaguemestre.directory.dossiers import Named
 from vaguemestre.directory.model import Origin
@@ -284,17 +284,7 @@ class AddressReconciler:
 
     def end(self, connection: sa.Connection) -> None:
         """Stamp what the addresses that changed are shown with."""
-        people = {person for person, place in self._bearers if person is not None and place is None}
-        structures = {place for person, place in self._bearers if person is None and place is not None}
-        both = {(person, place) for person, place in self._bearers if person is not None and place is not None}
-        activities = {}
-        for number, person, place in _PRACTISING.run(connection, sorted({person for person, _ in both if person})):
-            if (person, place) in both:
-                activities[number] = (person, place)
-        people |= {person for person, place in both - set(activities.values()) if person is not None}
-        self._change.restamp(connection, tables.practitioners, people)
-        self._change.restamp(connection, tables.organizations, structures)
-        self._change.restamp(connection, tables.activities, activities)
+        snapshots.stamp_bearers(connection, self._change.revision, self._bearers)
 
 
 def _new_row(number: int, said: tuple[Any, ...], now: int, standing: Row) -> Row:
@@ -303,9 +293,6 @@ def _new_row(number: int, said: tuple[Any, ...], now: int, standing: Row) -> Row
 
 _ADDRESSES = Statement(
     f"SELECT {', '.join(names_of(tables.addresses))} FROM addresses WHERE address_key {{among_texts}}"  # noqa: S608
-)
-_PRACTISING = Statement(
-    "SELECT id, practitioner_id, organization_id FROM activities WHERE practitioner_id {among} AND active"
 )
 
 

@@ -304,21 +304,9 @@ class Reconciler:
         bare = sorted(self.bare_people | (set(unsure) - told))
         return sorted(set(bare) - {row[0] for row in _ADDRESSED.run(connection, bare)})
 
-    def restamp(self, connection: sa.Connection, table: sa.Table, numbers: Iterable[int]) -> None:
-        """Say of rows that what they show beside themselves has changed."""
-        wanted = sorted(set(numbers))
-        snapshots.keep(connection, self.revision, table.name, wanted)
-        statement = _RESTAMP[table]
-        for start in range(0, len(wanted), _MOST):
-            statement.run(connection, self.revision, wanted[start : start + _MOST])
-
 
 _MOST = 10_000
 _CATEGORY = names_of(tables.organizations).index("category")
-_RESTAMP = {
-    table: Statement(f"UPDATE {table.name} SET revision = {{value}} WHERE id {{among}}")  # noqa: S608
-    for table in (tables.practitioners, tables.activities, tables.organizations)
-}
 _DELETES = {
     (table, key): Statement(f"DELETE FROM {table.name} WHERE {key} {{among}}")  # noqa: S608
     for table, key in (
