@@ -9,7 +9,7 @@ identifiers alone: conditions on anything else are not met by it.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -42,13 +42,21 @@ ALONE = (
 class Compiled:
     """A condition. `source`: a query of ids, or empty.
 
-    `few`: it never gives many; `scans`: it reads a whole index, so it is asked only where nothing else is quicker.
+    `few`: it never gives many. `scans`: it reads a whole index, so it is asked only where nothing else is quicker.
+    `seeks`: it looks up each id it gives elsewhere. `probe`: what to count instead of the source, where that is quicker.
     """
 
     predicate: str
     source: str = ""
     few: bool = False
     scans: bool = False
+    seeks: bool = False
+    probe: str = ""
+
+    @property
+    def counted(self) -> str:
+        """A query of about as many rows as the source."""
+        return self.probe or self.source
 
 
 @dataclass(slots=True)
@@ -129,12 +137,16 @@ def _linked(query: Query, condition: Linked, r: str) -> Compiled:
             f"EXISTS (SELECT 1 FROM {table} {other} WHERE {other}.{column} = {r}.id AND {other}.active"
             f" AND {found.predicate})"
         )
+        if not found.source:
+            return Compiled(predicate)
         source = f"SELECT {column} FROM {table} WHERE id IN ({found.source}) AND {column} IS NOT NULL"
-        return Compiled(predicate, source if found.source else "", False, found.scans)
+        return Compiled(predicate, source, False, found.scans, seeks=True, probe=found.counted)
     table, target = TABLES[reference.source], TABLES[reference.target]
     predicate = f"({r}.active AND EXISTS (SELECT 1 FROM {target} {other} WHERE {other}.id = {r}.{column} AND {found.predicate}))"
+    if not found.source:
+        return Compiled(predicate)
     source = f"SELECT id FROM {table} WHERE {column} IN ({found.source})"
-    return Compiled(predicate, source if found.source else "", False, found.scans)
+    return Compiled(predicate, source, False, found.scans, seeks=True, probe=found.counted)
 
 
 def _practitioner(query: Query, clause: Clause, r: str) -> Compiled:
@@ -237,12 +249,14 @@ def _alternatives(clause: Clause, one: Callable[[str], Compiled]) -> Compiled:
         _union(each.source for each in found) if whole else "",
         all(each.few for each in found),
         any(each.scans for each in found),
+        any(each.seeks for each in found),
+        _union(each.counted for each in found) if whole else "",
     )
 
 
 def _shown(r: str, found: Compiled) -> Compiled:
     """Only of what was not withdrawn."""
-    return Compiled(f"({r}.active AND {found.predicate})", found.source, found.few, found.scans)
+    return replace(found, predicate=f"({r}.active AND {found.predicate})")
 
 
 def _negated(clause: Clause, found: Compiled) -> Compiled:
@@ -265,7 +279,8 @@ def _begins(query: Query, names: tuple[str, str, str], sought: str, r: str) -> t
     source = f"SELECT id FROM practitioners WHERE {query.begins(key, sought)}"
     if spaced:
         spelled = f"field = '{field}' AND {query.begins('key', spaced)}"
-        predicate = f"({predicate} OR EXISTS (SELECT 1 FROM spellings WHERE id = {r}.id AND {spelled}))"
+        several = query.several(f"{r}.{key}")  # others have no spelling to be looked up
+        predicate = f"({predicate} OR ({several} AND EXISTS (SELECT 1 FROM spellings WHERE id = {r}.id AND {spelled})))"
         source += f" UNION ALL SELECT id FROM spellings WHERE {spelled}"
     return predicate, source
 
@@ -662,25 +677,24 @@ def _registrar(query: Query, kind: str, value: str, r: str) -> str:
 def _mailbox(query: Query, clause: Clause, value: str, r: str) -> Compiled:
     value = plain(value)
     sought, modifier = value.lower(), clause.modifier
-    scans = False
+    scans, indexed = False, ""
     if modifier == "exact":
-        met = f"a.address_key = {query.bind(sought)} AND a.address = {query.bind(value)}" if value else NEVER
+        indexed = f"a.address_key = {query.bind(sought)}"
+        met = f"{indexed} AND a.address = {query.bind(value)}" if value else NEVER
     elif modifier == "contains":
+        local, at, domain = sought.partition("@")
         if not sought:
             met = ALWAYS
+        elif at and domain:
+            indexed = met = query.begins("a.domain", domain)
+            if local:
+                met = f"{met} AND {query.contains('a.address_key', sought)}"
         else:
-            local, at, domain = sought.partition("@")
-            if not at:
-                scans = True
-                met = query.contains("a.address_key", sought)
-            else:
-                scans = not domain
-                parts = [query.begins("a.domain", domain)] if domain else []
-                parts += [query.contains("a.address_key", sought)] if local or not domain else []
-                met = " AND ".join(parts)
+            indexed = met = query.contains("a.address_key", sought)
+            scans = True
     else:
-        met = query.begins("a.address_key", sought)
-    return _borne(query, clause.kind, met, r, scans=scans)
+        indexed = met = query.begins("a.address_key", sought)
+    return _borne(query, clause.kind, met, r, indexed, scans=scans)
 
 
 def _mailbox_kind(query: Query, kind: str, value: str, r: str) -> Compiled:
@@ -689,34 +703,30 @@ def _mailbox_kind(query: Query, kind: str, value: str, r: str) -> Compiled:
         return Compiled(NEVER)
     if not code and not system:
         return Compiled(NEVER)
-    return Compiled(_borne(query, kind, f"a.kind = {query.bind(code)}" if code else "a.kind <> ''", r).predicate)
+    return _borne(query, kind, f"a.kind = {query.bind(code)}" if code else "a.kind <> ''", r)
 
 
-def _borne(query: Query, kind: str, met: str, r: str, *, scans: bool = False) -> Compiled:
-    """Who bears an address that meets a condition on `a`, and is shown."""
+def _borne(query: Query, kind: str, met: str, r: str, indexed: str = "", *, scans: bool = False) -> Compiled:
+    """Who bears an address that meets a condition on `a`, and is shown; `indexed` is what of it an index alone tells."""
     if met == NEVER:
         return Compiled(NEVER)
-    shown = query.shown()
     if kind == "Practitioner":
         bearer = f"a.practitioner_id = {r}.id AND {ALONE}"
-        source = (
-            f"SELECT a.practitioner_id FROM addresses a WHERE {met} AND {shown}"
-            f" AND a.practitioner_id IS NOT NULL AND {ALONE}"
-        )
+        source = f"SELECT a.practitioner_id FROM addresses a WHERE {indexed} AND a.practitioner_id IS NOT NULL"
     elif kind == "Organization":
         bearer = f"a.organization_id = {r}.id AND a.practitioner_id IS NULL"
-        source = (
-            f"SELECT a.organization_id FROM addresses a WHERE {met} AND {shown}"
-            " AND a.organization_id IS NOT NULL AND a.practitioner_id IS NULL"
-        )
+        source = f"SELECT a.organization_id FROM addresses a WHERE {indexed} AND a.organization_id IS NOT NULL"
     else:
         bearer = f"a.practitioner_id = {r}.practitioner_id AND a.organization_id = {r}.organization_id"
         source = (
             "SELECT b.id FROM addresses a JOIN activities b ON b.practitioner_id = a.practitioner_id"
-            f" AND b.organization_id = a.organization_id WHERE {met} AND {shown}"
+            f" AND b.organization_id = a.organization_id WHERE {indexed}"
         )
-    predicate = f"EXISTS (SELECT 1 FROM addresses a WHERE {bearer} AND {shown} AND {met})"
-    return Compiled(predicate, source, scans=scans)
+    predicate = f"EXISTS (SELECT 1 FROM addresses a WHERE {bearer} AND {query.shown()} AND {met})"
+    if not indexed:
+        return Compiled(predicate)
+    probe = f"SELECT 1 FROM addresses a WHERE {indexed}"
+    return Compiled(predicate, source, scans=scans, seeks=kind == "PractitionerRole", probe=probe)
 
 
 def _any(parts: Iterable[str]) -> str:

@@ -15,6 +15,7 @@ Rules:
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from math import prod
 from time import monotonic
 from typing import Any
 
@@ -32,10 +33,12 @@ from vaguemestre.documents.fhir.search import Clause, Condition, Linked, Search
 from vaguemestre.documents.fhir.systems import Json
 from vaguemestre.errors import VaguemestreError
 
-FEW = 20_000  # ids that are gathered and sorted; more, and rows are looked at in order
-_PROBED = 4096  # counts and pasts that are remembered
+_PROBED = 60_000  # ids that a source is counted up to: about as many may be gathered and sorted
+_REMEMBERED = 4096  # counts
 _WALK = 30_000  # rows looked at in order before an index is read whole
-_COUNTED = 10_000  # matches counted without being asked to
+_COUNTED = 500  # matches counted without being asked to
+# What a step costs, in microseconds, where little is in memory: a row in order, an id of an index, one looked up.
+_STEP_US, _ID_US, _LOOKUP_US = 1.0, 0.15, 8.0
 _ESTIMATE_S = 1.0
 _STEP = 20_000  # instructions of SQLite between two looks at the clock
 _SORTS = {
@@ -274,80 +277,101 @@ class _Flow:
         revision: int,
         most: int,
     ) -> list[Any]:
-        kind, (sort, descending) = search.kind, search.sort
-        driver, scanning = self._driver(kind, conditions)
-        if driver is None and scanning is not None and not after and not self.past and sort == "_id":
-            walked = self._select(search, None, "", revision, most, window=_WALK)
-            if len(walked) >= most:
-                return walked
-            driver = scanning
-        elif driver is None:
-            driver = scanning if scanning is not None and sort == "_id" and not self._dense(search, most) else None
-        return self._select(search, driver, self._after(sort, after, descending), revision, most, after=after)
+        drivers, scanning = self._drivers(search.kind, conditions, most)
+        if not drivers and scanning is not None:
+            # How many a text anywhere finds is not known: if it is many, some stand among the first rows.
+            first = self._select(search, (), (), revision, most, window=_WALK)
+            if len(first) < most:
+                drivers = [scanning]
+            elif not after and search.sort == ("_id", False):
+                return first
+        return self._select(search, drivers, after, revision, most)
 
-    def _dense(self, search: Search, most: int) -> bool:
-        """Whether enough matches stand among the first rows for the others to be looked at in order."""
-        return len(self._select(search, None, "", 0, most, window=_WALK)) >= most
-
-    def _driver(
-        self, kind: str, conditions: Sequence[tuple[Condition, Compiled, Query]]
-    ) -> tuple[Condition | None, Condition | None]:
-        """The condition that finds fewest, where it finds few; and one that only a whole index tells of."""
-        best, fewest, scanning = None, FEW + 1, None
+    def _drivers(
+        self, kind: str, conditions: Sequence[tuple[Condition, Compiled, Query]], most: int
+    ) -> tuple[list[Condition], Condition | None]:
+        """The conditions whose ids are gathered, the fewest first, none where looking at rows in order is quicker; and one
+        that only a whole index tells of."""
+        scanning = None
+        counted: list[tuple[int, Condition, Compiled]] = []
         for condition, found, query in conditions:
             if not found.source:
                 continue
             if found.few:
-                return condition, None
+                return [condition], None
             if found.scans:
                 scanning = scanning or condition
-                continue
-            count = self._probe(kind, found, query)
-            if count < fewest:
-                best, fewest = condition, count
-        return best, scanning
+            else:
+                counted.append((self._probe(found, query), condition, found))
+        if not counted:
+            return [], scanning
+        counted.sort(key=lambda each: each[0])
+        fewest, first, compiled = counted[0]
+        others = [each for each in counted[1:] if each[0] < _PROBED and not each[2].seeks]
+        total = max(1, self._size(kind))
+        shares = [min(1.0, each[0] / total) for each in counted]
+        rest = prod(share for share, each in zip(shares[1:], counted[1:], strict=True) if each not in others)
+        gathered = sum(each[0] for each in others) * _ID_US + fewest * (_LOOKUP_US if compiled.seeks else _ID_US)
+        both = total * prod([shares[0], *(each[0] / total for each in others)])
+        looked_up = min(max(both, 1.0), most / max(rest, 1e-9)) * _LOOKUP_US
+        in_order = min(total, most / max(prod(shares), 1e-9)) * _STEP_US
+        if fewest < _PROBED and gathered + looked_up <= in_order:
+            return [first, *(each[1] for each in others)], None
+        return [], scanning
 
-    def _probe(self, kind: str, found: Compiled, query: Query) -> int:
+    def _size(self, kind: str) -> int:
+        """About how many rows there are of a type."""
+        key = (0, kind, "")
+        if key not in self._known.counts:
+            statement = f"SELECT coalesce(max(id), 0) FROM {TABLES[kind]}"
+            self._known.counts[key] = self._run(statement, self._query()).scalar_one()
+        return self._known.counts[key]
+
+    def _probe(self, found: Compiled, query: Query) -> int:
         """How many a source finds, as far as it matters."""
-        key = (0, found.source, repr(sorted(query.values.items())))
+        key = (0, found.counted, repr(sorted(query.values.items())))
         known = self._known.counts
         count = known.get(key)
         if count is None:
             count = self._run(
-                f"SELECT count(*) FROM (SELECT 1 FROM ({found.source}) s LIMIT {FEW + 1}) c", query
+                f"SELECT count(*) FROM (SELECT 1 FROM ({found.counted}) s LIMIT {_PROBED}) c", query
             ).scalar_one()
-            if len(known) >= _PROBED:
+            if len(known) >= _REMEMBERED:
                 known.clear()
             known[key] = count
         return count
 
-    def _after(self, sort: str, after: tuple[Any, ...], descending: bool) -> str:
-        return f"({', '.join(f'r.{key}' for key in _SORTS[sort])}) {'<' if descending else '>'} " if after else ""
-
     def _select(
         self,
         search: Search,
-        driver: Condition | None,
-        place: str,
+        drivers: Sequence[Condition],
+        after: tuple[Any, ...],
         revision: int,
         most: int,
         window: int = 0,
-        after: tuple[Any, ...] = (),
     ) -> list[Any]:
         query = self._query()
         sort, descending = search.sort
-        table, parts = TABLES[search.kind], []
-        if driver is not None:
-            parts.append(f"r.id IN ({queries.compiled(query, driver).source})")
-        if place:
-            parts.append(f"{place}({', '.join(query.bind(value) for value in after)})")
+        table, keys = TABLES[search.kind], _SORTS[sort]
+        parts = self._gathered(query, drivers)
+        if after:
+            row = ", ".join(f"r.{key}" for key in keys)
+            parts.append(f"({row}) {'<' if descending else '>'} ({', '.join(query.bind(value) for value in after)})")
         if self.past is not None:
             parts.append(f"r.revision <= {query.bind(revision)}")
         parts += [queries.compiled(query, condition).predicate for condition in search.conditions]
-        order = ", ".join(f"r.{key}{' DESC' if descending else ''}" for key in _SORTS[sort])
+        order = ", ".join(f"r.{key}{' DESC' if descending else ''}" for key in keys)
         origin = f"(SELECT * FROM {table} ORDER BY id LIMIT {window})" if window else table
         where = f" WHERE {' AND '.join(parts)}" if parts else ""
         return list(self._run(f"SELECT r.* FROM {origin} r{where} ORDER BY {order} LIMIT {most}", query))
+
+    def _gathered(self, query: Query, drivers: Sequence[Condition]) -> list[str]:
+        """That a row is among the ids of each driver; SQLite goes through those of the first."""
+        plus = "" if query.server else "+"
+        return [
+            f"{plus if place else ''}r.id IN ({queries.compiled(query, driver).source})"
+            for place, driver in enumerate(drivers)
+        ]
 
     # Counting
 
@@ -371,7 +395,7 @@ class _Flow:
         if len(search.conditions) != 1:
             return None
         _, found, query = self._compiled(search.conditions[0])
-        if not found.source or found.scans or self._probe(search.kind, found, query) > _COUNTED:
+        if not found.source or found.scans or self._probe(found, query) > _COUNTED:
             return None
         return self._count(search, exact=True)
 
@@ -380,10 +404,9 @@ class _Flow:
         known = self._known.counts
         if key not in known:
             conditions = [self._compiled(condition) for condition in search.conditions]
-            driver, scanning = self._driver(search.kind, conditions)
-            driver = driver or scanning
+            drivers, scanning = self._drivers(search.kind, conditions, _PROBED)
             query = self._query()
-            parts = [f"r.id IN ({queries.compiled(query, driver).source})"] if driver is not None else []
+            parts = self._gathered(query, drivers or ([scanning] if scanning is not None else []))
             parts += [queries.compiled(query, condition).predicate for condition in search.conditions]
             where = f" WHERE {' AND '.join(parts)}" if parts else ""
             statement = f"SELECT count(*) FROM {TABLES[search.kind]} r{where}"
@@ -394,7 +417,7 @@ class _Flow:
                 if estimated is None:
                     return None
                 count = estimated
-            if len(known) >= _PROBED:
+            if len(known) >= _REMEMBERED:
                 known.clear()
             known[key] = int(count)
         return known[key]
