@@ -34,7 +34,7 @@ _ALWAYS_SHOWN = {"_id", "_lastUpdated", "identifier", "identifier-type", "active
 # An address of a person at a place is that activity's; where there is none, the person's.
 ALONE = (
     "(a.organization_id IS NULL OR NOT EXISTS (SELECT 1 FROM activities x WHERE x.practitioner_id = a.practitioner_id"
-    " AND x.organization_id = a.organization_id AND x.active))"
+    " AND +x.organization_id = a.organization_id AND x.active))"
 )
 
 
@@ -68,6 +68,7 @@ class Query:
     values: dict[str, Any]
     kept: Callable[[Reference, Condition], Iterable[int]]  # ids of organizations that resources kept whole refer to
     own_domains: frozenset[str] = frozenset()  # of who asks: whose red-listed addresses they see
+    narrow: str = ""  # what sources of names ask besides, of columns of the same index
 
     @classmethod
     def on(
@@ -133,16 +134,14 @@ def _linked(query: Query, condition: Linked, r: str) -> Compiled:
     found = compiled(query, inner, other)
     if condition.backwards:
         table = TABLES[reference.source]
-        predicate = (
-            f"EXISTS (SELECT 1 FROM {table} {other} WHERE {other}.{column} = {r}.id AND {other}.active"
-            f" AND {found.predicate})"
-        )
+        predicate = _there(f"{table} {other} WHERE {other}.{column} = {r}.id AND {other}.active AND {found.predicate}")
         if not found.source:
             return Compiled(predicate)
         source = f"SELECT {column} FROM {table} WHERE id IN ({found.source}) AND {column} IS NOT NULL"
         return Compiled(predicate, source, False, found.scans, seeks=True, probe=found.counted)
     table, target = TABLES[reference.source], TABLES[reference.target]
-    predicate = f"({r}.active AND EXISTS (SELECT 1 FROM {target} {other} WHERE {other}.id = {r}.{column} AND {found.predicate}))"
+    there = _there(f"{target} {other} WHERE {other}.id = {r}.{column} AND {found.predicate}")
+    predicate = f"({r}.active AND {there})"
     if not found.source:
         return Compiled(predicate)
     source = f"SELECT id FROM {table} WHERE {column} IN ({found.source})"
@@ -152,10 +151,8 @@ def _linked(query: Query, condition: Linked, r: str) -> Compiled:
 def _practitioner(query: Query, clause: Clause, r: str) -> Compiled:
     name = clause.parameter.name
     match name:
-        case "family" | "given":
-            return _shown(r, _alternatives(clause, lambda value: _name(query, clause.modifier, _NAMES[name], value, r)))
-        case "name":
-            return _shown(r, _alternatives(clause, lambda value: _full_name(query, clause.modifier, value, r)))
+        case "family" | "given" | "name":
+            return _shown(r, _names(query, clause, r))
         case "qualification-code":
             return _coded(query, clause, r, _qualification)
         case "number-smartcard":
@@ -269,6 +266,36 @@ def _coded(query: Query, clause: Clause, r: str, one: Callable[[Query, str, str]
     return Compiled(f"NOT {found.predicate}") if clause.modifier == "not" else found
 
 
+def of_names(condition: Condition) -> bool:
+    """Whether a condition is on a person's names, as they begin: told by the columns of one index."""
+    return (
+        isinstance(condition, Clause)
+        and condition.kind == "Practitioner"
+        and condition.parameter.name in ("family", "given", "name")
+        and condition.modifier in ("", "text")
+    )
+
+
+def narrowed(query: Query, condition: Condition, others: Iterable[Condition]) -> str:
+    """The source of a condition on names, narrowed by others on names before any row is looked at."""
+    wanted = []
+    for each in others:
+        if isinstance(each, Clause):
+            wanted.append(_names(query, each, "practitioners").predicate)
+    query.narrow = "".join(f" AND {each}" for each in wanted)
+    source = compiled(query, condition).source
+    query.narrow = ""
+    return source
+
+
+def _names(query: Query, clause: Clause, r: str) -> Compiled:
+    """A condition on names, of whoever has them."""
+    name, modifier = clause.parameter.name, clause.modifier
+    if name == "name":
+        return _alternatives(clause, lambda value: _full_name(query, modifier, value, r))
+    return _alternatives(clause, lambda value: _name(query, modifier, _NAMES[name], value, r))
+
+
 def _begins(query: Query, names: tuple[str, str, str], sought: str, r: str) -> tuple[str, str]:
     """A name that begins so, or one of its words: the predicate, and the query of ids. `sought` is folded."""
     _, key, field = names
@@ -276,11 +303,11 @@ def _begins(query: Query, names: tuple[str, str, str], sought: str, r: str) -> t
     if not sought:
         return NEVER, ""
     predicate, source = query.begins(f"{r}.{key}", sought), ""
-    source = f"SELECT id FROM practitioners WHERE {query.begins(key, sought)}"
+    source = f"SELECT id FROM practitioners WHERE {query.begins(key, sought)}{query.narrow}"
     if spaced:
         spelled = f"field = '{field}' AND {query.begins('key', spaced)}"
         several = query.several(f"{r}.{key}")  # others have no spelling to be looked up
-        predicate = f"({predicate} OR ({several} AND EXISTS (SELECT 1 FROM spellings WHERE id = {r}.id AND {spelled})))"
+        predicate = f"({predicate} OR ({several} AND {_there(f'spellings WHERE id = {r}.id AND {spelled}')}))"
         source += f" UNION ALL SELECT id FROM spellings WHERE {spelled}"
     return predicate, source
 
@@ -332,12 +359,17 @@ def _full_name(query: Query, modifier: str, value: str, r: str) -> Compiled:
         source = f"SELECT id FROM practitioners WHERE {query.contains(both.format(''), sought)}"
         return Compiled(query.contains(f"{r}.{both.format(r + '.')}", sought), source, scans=True)
     parts = [_begins(query, names, sought, r) for names in (family, given)]
+    probes = [source for _, source in parts]
     for one, other in matching.halves(sought):
-        parts += [_two_names(query, family, given, one, other, r), _two_names(query, given, family, one, other, r)]
+        for first, second in ((family, given), (given, family)):
+            parts.append(_two_names(query, first, second, one, other, r))
+            probes.append(parts[-1][1].partition(" UNION ALL ")[0])  # of one word each: the others are fewer
     if sought in _TITLES:
         titled = f"{query.bind(sought)} IN (lower({r}.civility), lower({r}.title))"
         return Compiled(_any([*(predicate for predicate, _ in parts), titled]))
-    return Compiled(_any(predicate for predicate, _ in parts), _union(source for _, source in parts))
+    return Compiled(
+        _any(predicate for predicate, _ in parts), _union(source for _, source in parts), probe=_union(probes)
+    )
 
 
 def _splits(text: str) -> list[tuple[str, str]]:
@@ -354,13 +386,13 @@ def _two_names(
     spaced, other_spaced = " ".join(words(one)), " ".join(words(other))
     begins, _ = _begins(query, second, other, r)
     sources = [
-        f"SELECT id FROM practitioners WHERE {key} = {query.bind(one)} AND {query.begins(other_key, other)}",
+        f"SELECT id FROM practitioners WHERE {key} = {query.bind(one)} AND {query.begins(other_key, other)}{query.narrow}",
     ]
     if other_spaced:
         spelled = f"field = '{other_field}' AND {query.begins('key', other_spaced)}"
         sources.append(
             f"SELECT id FROM practitioners p WHERE {key} = {query.bind(one)} AND {query.several(other_key)}"
-            f" AND EXISTS (SELECT 1 FROM spellings WHERE id = p.id AND {spelled})"
+            f" AND {_there(f'spellings WHERE id = p.id AND {spelled}')}"
         )
     if len(words(one)) > 1:
         whole = f"field = '{field}' AND key = {query.bind(spaced)}"
@@ -369,9 +401,8 @@ def _two_names(
             "NOT EXISTS (SELECT 1 FROM spellings l WHERE l.id = s.id AND l.field = s.field"
             " AND length(l.key) > length(s.key))"
         )
-        equal = (
-            f"({equal} OR EXISTS (SELECT 1 FROM spellings s WHERE s.id = {r}.id AND {_of('s', whole)} AND {longest}))"
-        )
+        spelled = _there(f"spellings s WHERE s.id = {r}.id AND {_of('s', whole)} AND {longest}")
+        equal = f"({equal} OR {spelled})"
         sources.append(f"SELECT id FROM spellings WHERE {whole}")
     return f"({equal} AND {begins})", _union(sources)
 
@@ -442,7 +473,7 @@ def _qualification(query: Query, value: str, r: str) -> Compiled:
     if not conditions:
         return Compiled(NEVER)
     met = [f"({column} = {mark} AND {what})" if mark else f"({column} <> '' AND {what})" for column, what in conditions]
-    predicate = f"EXISTS (SELECT 1 FROM qualifications WHERE practitioner_id = {r}.id AND ({' OR '.join(met)}))"
+    predicate = _there(f"qualifications WHERE practitioner_id = {r}.id AND ({' OR '.join(met)})")
     if not mark:
         return Compiled(predicate)
     return Compiled(predicate, _union(f"SELECT practitioner_id FROM qualifications WHERE {each}" for each in met))
@@ -457,7 +488,7 @@ def _card_number(query: Query, modifier: str, value: str, r: str) -> Compiled:
         met = query.contains("number", fold(value))
     held = f"opposed_on = '' AND {met}"
     return Compiled(
-        f"EXISTS (SELECT 1 FROM cards WHERE practitioner_id = {r}.id AND {held})",
+        _there(f"cards WHERE practitioner_id = {r}.id AND {held}"),
         f"SELECT practitioner_id FROM cards WHERE {held}",
         scans=modifier == "contains",
     )
@@ -468,7 +499,7 @@ def _card_type(query: Query, value: str, r: str) -> Compiled:
     if not _system_is(system, systems.CARD_TYPE) or not (code or system):
         return Compiled(NEVER)
     held = f"opposed_on = '' AND type = {query.bind(code)}" if code else "opposed_on = '' AND type <> ''"
-    predicate = f"EXISTS (SELECT 1 FROM cards WHERE practitioner_id = {r}.id AND {held})"
+    predicate = _there(f"cards WHERE practitioner_id = {r}.id AND {held}")
     return Compiled(predicate, f"SELECT practitioner_id FROM cards WHERE {held}" if code else "")
 
 
@@ -717,16 +748,21 @@ def _borne(query: Query, kind: str, met: str, r: str, indexed: str = "", *, scan
         bearer = f"a.organization_id = {r}.id AND a.practitioner_id IS NULL"
         source = f"SELECT a.organization_id FROM addresses a WHERE {indexed} AND a.organization_id IS NOT NULL"
     else:
-        bearer = f"a.practitioner_id = {r}.practitioner_id AND a.organization_id = {r}.organization_id"
+        bearer = f"a.practitioner_id = {r}.practitioner_id AND +a.organization_id = {r}.organization_id"
         source = (
             "SELECT b.id FROM addresses a JOIN activities b ON b.practitioner_id = a.practitioner_id"
             f" AND b.organization_id = a.organization_id WHERE {indexed}"
         )
-    predicate = f"EXISTS (SELECT 1 FROM addresses a WHERE {bearer} AND {query.shown()} AND {met})"
+    predicate = _there(f"addresses a WHERE {bearer} AND {query.shown()} AND {met}")
     if not indexed:
         return Compiled(predicate)
     probe = f"SELECT 1 FROM addresses a WHERE {indexed}"
     return Compiled(predicate, source, scans=scans, seeks=kind == "PractitionerRole", probe=probe)
+
+
+def _there(origin: str) -> str:
+    """Whether there is any row. Not EXISTS, of which SQLite makes a join, and reads a whole table for its filter."""
+    return f"((SELECT 1 FROM {origin} LIMIT 1) IS NOT NULL)"
 
 
 def _any(parts: Iterable[str]) -> str:

@@ -308,10 +308,13 @@ class _Flow:
         counted.sort(key=lambda each: each[0])
         fewest, first, compiled = counted[0]
         others = [each for each in counted[1:] if each[0] < _PROBED and not each[2].seeks]
+        if queries.of_names(first):  # told by the same index: not gathered apart
+            others += [each for each in counted[1:] if each not in others and queries.of_names(each[1])]
         total = max(1, self._size(kind))
         shares = [min(1.0, each[0] / total) for each in counted]
         rest = prod(share for share, each in zip(shares[1:], counted[1:], strict=True) if each not in others)
-        gathered = sum(each[0] for each in others) * _ID_US + fewest * (_LOOKUP_US if compiled.seeks else _ID_US)
+        apart = sum(each[0] for each in others if not (queries.of_names(first) and queries.of_names(each[1])))
+        gathered = apart * _ID_US + fewest * (_LOOKUP_US if compiled.seeks else _ID_US)
         both = total * prod([shares[0], *(each[0] / total for each in others)])
         looked_up = min(max(both, 1.0), most / max(rest, 1e-9)) * _LOOKUP_US
         in_order = min(total, most / max(prod(shares), 1e-9)) * _STEP_US
@@ -353,7 +356,7 @@ class _Flow:
         query = self._query()
         sort, descending = search.sort
         table, keys = TABLES[search.kind], _SORTS[sort]
-        parts = self._gathered(query, drivers)
+        parts = self._gathered(query, drivers, search.conditions)
         if after:
             row = ", ".join(f"r.{key}" for key in keys)
             parts.append(f"({row}) {'<' if descending else '>'} ({', '.join(query.bind(value) for value in after)})")
@@ -365,13 +368,20 @@ class _Flow:
         where = f" WHERE {' AND '.join(parts)}" if parts else ""
         return list(self._run(f"SELECT r.* FROM {origin} r{where} ORDER BY {order} LIMIT {most}", query))
 
-    def _gathered(self, query: Query, drivers: Sequence[Condition]) -> list[str]:
+    def _gathered(self, query: Query, drivers: Sequence[Condition], conditions: Sequence[Condition]) -> list[str]:
         """That a row is among the ids of each driver; SQLite goes through those of the first."""
+        if not drivers:
+            return []
+        names = [each for each in conditions if each is not drivers[0] and queries.of_names(each)]
+        if names and queries.of_names(drivers[0]):
+            first = queries.narrowed(query, drivers[0], names)
+        else:
+            first, names = queries.compiled(query, drivers[0]).source, []
         plus = "" if query.server else "+"
-        return [
-            f"{plus if place else ''}r.id IN ({queries.compiled(query, driver).source})"
-            for place, driver in enumerate(drivers)
+        others = [
+            f"{plus}r.id IN ({queries.compiled(query, each).source})" for each in drivers[1:] if each not in names
         ]
+        return [f"r.id IN ({first})", *others]
 
     # Counting
 
@@ -406,7 +416,8 @@ class _Flow:
             conditions = [self._compiled(condition) for condition in search.conditions]
             drivers, scanning = self._drivers(search.kind, conditions, _PROBED)
             query = self._query()
-            parts = self._gathered(query, drivers or ([scanning] if scanning is not None else []))
+            drivers = drivers or ([scanning] if scanning is not None else [])
+            parts = self._gathered(query, drivers, search.conditions)
             parts += [queries.compiled(query, condition).predicate for condition in search.conditions]
             where = f" WHERE {' AND '.join(parts)}" if parts else ""
             statement = f"SELECT count(*) FROM {TABLES[search.kind]} r{where}"
