@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 
 from vaguemestre.documents.fhir import dates, matching, systems
@@ -68,6 +69,8 @@ class Query:
     values: dict[str, Any]
     kept: Callable[[Reference, Condition], Iterable[int]]  # ids of organizations that resources kept whole refer to
     own_domains: frozenset[str] = frozenset()  # of who asks: whose red-listed addresses they see
+    # The folded names there are that hold a text, by column; None where they are too many to be asked for each.
+    names: Callable[[str, str], Sequence[str] | None] = lambda *_: None
     narrow: str = ""  # what sources of names ask besides, of columns of the same index
 
     @classmethod
@@ -77,9 +80,10 @@ class Query:
         now: int,
         kept: Callable[[Reference, Condition], Iterable[int]],
         own_domains: frozenset[str] = frozenset(),
+        names: Callable[[str, str], Sequence[str] | None] = lambda *_: None,
     ) -> "Query":
         """For a connection's store."""
-        return cls(connection.dialect.name == "postgresql", now, {}, kept, own_domains)
+        return cls(connection.dialect.name == "postgresql", now, {}, kept, own_domains, names)
 
     def shown(self) -> str:
         """Whether an address `a` is shown to who asks."""
@@ -99,6 +103,12 @@ class Query:
         if self.server:
             return f"{expression} = ANY({self.bind(list(ids))})"
         return f"{expression} IN (SELECT value FROM json_each({self.bind('[' + ','.join(map(str, ids)) + ']')}))"
+
+    def one_of(self, expression: str, texts: Sequence[str]) -> str:
+        """Whether an expression is one of these texts, bound as one value."""
+        if self.server:
+            return f"{expression} = ANY({self.bind(list(texts))})"
+        return f"{expression} IN (SELECT value FROM json_each({self.bind(msgspec.json.encode(texts).decode())}))"
 
     def begins(self, expression: str, text: str) -> str:
         """Whether a text begins so: a range of its index."""
@@ -319,6 +329,11 @@ def _name(query: Query, modifier: str, names: tuple[str, str, str], value: str, 
     if modifier == "exact":
         return _exact(query, key, column, value, r, "practitioners")
     if modifier == "contains":
+        known = query.names(key, sought)
+        if known is not None:
+            return Compiled(
+                query.contains(f"{r}.{key}", sought), f"SELECT id FROM practitioners WHERE {query.one_of(key, known)}"
+            )
         source = f"SELECT id FROM practitioners WHERE {query.contains(key, sought)}"
         return Compiled(query.contains(f"{r}.{key}", sought), source, scans=True)
     return Compiled(*_begins(query, names, sought, r))
@@ -356,8 +371,12 @@ def _full_name(query: Query, modifier: str, value: str, r: str) -> Compiled:
         return Compiled(_any([*(each.predicate for each in found), text]), _union(sources))
     if modifier == "contains":
         both = "family_key || ' ' || {0}given_key"
+        predicate = query.contains(f"{r}.{both.format(r + '.')}", sought)
+        holding = _names_holding(query, sought)
+        if holding is not None:
+            return Compiled(predicate, _union(holding))
         source = f"SELECT id FROM practitioners WHERE {query.contains(both.format(''), sought)}"
-        return Compiled(query.contains(f"{r}.{both.format(r + '.')}", sought), source, scans=True)
+        return Compiled(predicate, source, scans=True)
     parts = [_begins(query, names, sought, r) for names in (family, given)]
     probes = [source for _, source in parts]
     for one, other in matching.halves(sought):
@@ -370,6 +389,26 @@ def _full_name(query: Query, modifier: str, value: str, r: str) -> Compiled:
     return Compiled(
         _any(predicate for predicate, _ in parts), _union(source for _, source in parts), probe=_union(probes)
     )
+
+
+def _names_holding(query: Query, sought: str) -> list[str] | None:
+    """The sources of people whose family name, given name, or the two a space apart hold a text; None for too many."""
+    family, given = query.names("family_key", sought), query.names("given_key", sought)
+    if family is None or given is None:
+        return None
+    sources = [
+        f"SELECT id FROM practitioners WHERE {query.one_of('family_key', family)}",
+        f"SELECT id FROM practitioners WHERE {query.one_of('given_key', given)}",
+    ]
+    for one, other in _splits(sought):
+        ends, begins = query.names("family_key", f"{one}\n"), query.names("given_key", f"\n{other}")
+        if ends is None or begins is None:
+            return None
+        sources.append(
+            f"SELECT id FROM practitioners WHERE {query.one_of('family_key', ends)}"
+            f" AND {query.one_of('given_key', begins)}"
+        )
+    return sources
 
 
 def _splits(text: str) -> list[tuple[str, str]]:

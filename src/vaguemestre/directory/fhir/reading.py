@@ -37,6 +37,7 @@ _PROBED = 60_000  # ids that a source is counted up to: about as many may be gat
 _REMEMBERED = 4096  # counts
 _WALK = 30_000  # rows looked at in order before an index is read whole
 _COUNTED = 500  # matches counted without being asked to
+_MOST_NAMES = 300  # names that hold a text, asked for one by one
 # What a step costs, in microseconds, where little is in memory: a row in order, an id of an index, one looked up.
 _STEP_US, _ID_US, _LOOKUP_US = 1.0, 0.15, 8.0
 _ESTIMATE_S = 1.0
@@ -87,6 +88,9 @@ class Known:
     instants: dict[int, int] = field(default_factory=dict)  # when each revision was
     counts: dict[tuple[int, str, str], int] = field(default_factory=dict)
     pasts: dict[tuple[int, int], Past] = field(default_factory=dict)
+    sizes: dict[str, tuple[int, int]] = field(default_factory=dict)  # of a type: its last id, and how many there are
+    # Of a column of names: the revision it was last looked at, and every name there is, each between line ends.
+    names: dict[str, tuple[int, str]] = field(default_factory=dict)
 
 
 class Reader:
@@ -324,11 +328,7 @@ class _Flow:
 
     def _size(self, kind: str) -> int:
         """About how many rows there are of a type."""
-        key = (0, kind, "")
-        if key not in self._known.counts:
-            statement = f"SELECT coalesce(max(id), 0) FROM {TABLES[kind]}"
-            self._known.counts[key] = self._run(statement, self._query()).scalar_one()
-        return self._known.counts[key]
+        return int(self._run(f"SELECT coalesce(max(id), 0) FROM {TABLES[kind]}", self._query()).scalar_one())
 
     def _probe(self, found: Compiled, query: Query) -> int:
         """How many a source finds, as far as it matters."""
@@ -391,10 +391,23 @@ class _Flow:
             return None
         if search.total == "accurate":
             return self._count(search, exact=True)
+        if not search.conditions:
+            return self._all(search.kind)
         known = self._known.counts.get(self._counted(search))
-        if known is not None or (not search.total and search.conditions):
+        if known is not None or not search.total:
             return known if known is not None else self._count_few(search)
         return self._count(search, exact=False)
+
+    def _all(self, kind: str) -> int:
+        """How many there are of a type: rows stay, and new ones have greater ids."""
+        last, count = self._known.sizes.get(kind, (-(2**62), 0))
+        query = self._query()
+        statement = f"SELECT max(id), count(*) FROM {TABLES[kind]} WHERE id > {query.bind(last)}"
+        newest, more = self._run(statement, query).one()
+        if more:
+            last, count = newest, count + more
+            self._known.sizes[kind] = last, count
+        return count
 
     def _counted(self, search: Search) -> tuple[int, str, str]:
         asked = repr((search.conditions, sorted(self._shape.own_domains)))
@@ -676,7 +689,36 @@ class _Flow:
         return found
 
     def _query(self) -> Query:
-        return Query.on(self._connection, self._now, self._referred_by_kept, self._shape.own_domains)
+        return Query.on(self._connection, self._now, self._referred_by_kept, self._shape.own_domains, self._names)
+
+    def _names(self, column: str, text: str) -> list[str] | None:
+        """The names of a column that hold a text; None for too many. A line end stands before and after each."""
+        if not text.strip("\n"):
+            return None
+        blob = self._every_name(column)
+        found: list[str] = []
+        at = blob.find(text)
+        while at >= 0:
+            start = blob.rfind("\n", 0, at + 1) + 1  # what is sought may begin or end by a line end
+            end = blob.find("\n", start)
+            found.append(blob[start:end])
+            if len(found) > _MOST_NAMES:
+                return None
+            at = blob.find(text, end)
+        return found
+
+    def _every_name(self, column: str) -> str:
+        """Every name of a column; what has come since the last look is added, and what is gone does no harm."""
+        latest = snapshots.latest(self._connection)
+        seen, blob = self._known.names.get(column, (0, "\n"))
+        if seen < latest:
+            query = self._query()
+            since = f" WHERE revision > {query.bind(seen)}" if seen else ""
+            found = self._run(f"SELECT DISTINCT {column} FROM practitioners{since}", query).scalars()
+            new = [name for name in found if not seen or f"\n{name}\n" not in blob]
+            blob += "".join(f"{name}\n" for name in new)
+            self._known.names[column] = latest, blob
+        return blob
 
     def _run(self, statement: str, query: Query) -> Any:
         return self._connection.exec_driver_sql(statement, query.values)
