@@ -6,6 +6,7 @@ import hashlib
 import threading
 from collections.abc import AsyncIterator
 from importlib import metadata
+from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from vaguemestre import log
 from vaguemestre.config import Config, Directory, address
@@ -13,15 +14,20 @@ from vaguemestre.directory import adoption, sync
 from vaguemestre.directory.absorption import Pulled
 from vaguemestre.directory.national_api import Pace, Service
 from vaguemestre.directory.register import Place, Registers
+from vaguemestre.directory.search import building
+from vaguemestre.directory.search.building import Refreshed, Watch
+from vaguemestre.directory.search.index import Shelf
 from vaguemestre.errors import ConfigurationError
 from vaguemestre.evidence.recorder import Recorder
 from vaguemestre.jobs import Job
 from vaguemestre.protocols import tls
+from vaguemestre.servers.search_process import Follower, SearchProcess
 from vaguemestre.storage import keys
 from vaguemestre.storage.database import Database
 from vaguemestre.trust.judge import Judge
 
-_FOR_REGISTER = b"register of the directory"
+_FOR_REGISTER, _FOR_SEARCH = b"register of the directory", b"search of the directory"
+_INDEX_S = 2  # an address put on the red list is found for no longer than this, and what the change takes
 _FOR_PAGES = b"pages of the directory"
 _HTTP_LIFE_S = 3600.0  # a program that copies the register keeps its connection
 _DAY_S = 86_400
@@ -46,6 +52,23 @@ def registers(config: Config) -> Registers:
     return Registers(place(config))
 
 
+def shelf(config: Config) -> Shelf:
+    """Where the search index stands: beside the register, or in its folder where that is on a server."""
+    return Shelf(settings(config).folder or config.data / "directory", _key(config, _FOR_SEARCH))
+
+
+def refresh_search(config: Config, watch: Watch | None = None) -> Refreshed:
+    """Bring the search index to the register's last revision; nothing where another process is at it.
+
+    Raises ConfigurationError where there is no register yet, KeyFailure, StorageFailure.
+    """
+    register = place(config).open()
+    try:
+        return building.refresh(register, shelf(config), watch, wait=False)
+    finally:
+        register.close()
+
+
 @contextlib.asynccontextmanager
 async def http(config: Config, judging: Judge, recorder: Recorder) -> AsyncIterator[dict[str, int]]:
     """Serve the directory over HTTPS, where `[directory] listen` says so; gives the port. Raises ConfigurationError."""
@@ -55,7 +78,7 @@ async def http(config: Config, judging: Judge, recorder: Recorder) -> AsyncItera
         return
     from starlette.applications import Starlette  # noqa: PLC0415 - a web server: few need it
 
-    from vaguemestre.servers import fhir, fhir_writing  # noqa: PLC0415
+    from vaguemestre.servers import directory_search, fhir, fhir_writing  # noqa: PLC0415
     from vaguemestre.servers.http import HttpServer  # noqa: PLC0415
 
     if config.tls is None:
@@ -77,13 +100,28 @@ async def http(config: Config, judging: Judge, recorder: Recorder) -> AsyncItera
     with contextlib.closing(Opening(place(config))) as register:
         reading = fhir.Reading(register, terms, _key(config, _FOR_PAGES), judging.domains)
         writing = fhir_writing.Writing(reading, judging, recorder.record)
-        app = Starlette(routes=fhir.application(reading, writing.handlers()))
+        searching = SearchProcess(shelf(config))
+        face = directory_search.SearchFace(
+            searching, directory_search.Terms(terms.keys, _networks(own), own.search_rate)
+        )
+        app = Starlette(routes=[*fhir.application(reading, writing.handlers()), *directory_search.routes(face)])
         server = HttpServer(app, *address(own.listen), context, _HTTP_LIFE_S)
         port = await server.start()
         try:
             yield {"directory": port}
         finally:
             await server.stop()
+            await searching.close()
+
+
+def _networks(own: Directory) -> list[IPv4Network | IPv6Network]:
+    try:
+        return [ip_network(each) for each in own.search_trusted]
+    except ValueError as error:
+        raise ConfigurationError(
+            f"[directory] search_trusted holds what is no network: {error}.",
+            f"[directory] search_trusted contient ce qui n'est pas un réseau : {error}.",
+        ) from error
 
 
 class Opening:
@@ -131,10 +169,12 @@ def national_service(config: Config) -> Service:
     return Service(chosen.api, key, pace=Pace(chosen.api_rate))
 
 
-async def pull(config: Config, *, everything: bool = False, force: bool = False, progress: sync.Progress) -> Pulled:
+async def pull(
+    config: Config, *, everything: bool = False, accept_withdrawals: bool = False, progress: sync.Progress
+) -> Pulled:
     """Follow the national directory, and count who can be written to. Raises what `sync.pull` does, KeyFailure."""
     where = place(config)
-    limit = 1.0 if force else settings(config).withdrawal_limit
+    limit = 1.0 if accept_withdrawals else settings(config).withdrawal_limit
     async with national_service(config) as service:
         done = await sync.pull(where, service, everything=everything, withdrawal_limit=limit, progress=progress)
     await asyncio.to_thread(count_adoption, where)
@@ -167,7 +207,8 @@ def jobs(config: Config) -> list[Job]:
     async def count() -> None:
         await asyncio.to_thread(count_adoption, place(config))
 
-    found = [Job("count adoption", _DAY_S, count)]
+    following = Follower(place(config), shelf(config))
+    found = [Job("count adoption", _DAY_S, count), Job("index the register", _INDEX_S, following.turn)]
     if chosen.api_key is not None:
         found.append(Job("follow the national directory", chosen.refresh, follow))
     return found

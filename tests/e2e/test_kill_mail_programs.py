@@ -1,4 +1,5 @@
-"""`kill -9` of everything while mail programs file: what was acknowledged stands once, what was under way is whole or not.
+"""`kill -9` of everything while mail programs file and mail comes in: what was acknowledged stands once, what was under way
+is whole or not there.
 
 As with `test_kill`, the kernel outlives the processes: a power cut is the business of `synchronous=FULL` and fsync.
 """
@@ -11,24 +12,28 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import pytest
 
-from simulators.imap_filing import Filer, look, settle
+from simulators.imap_account import look
+from simulators.imap_filing import Filer, settle
 from simulators.imap_peer import ImapPeer, Login
+from simulators.load import Letter, Tally, again, pressing
 from simulators.operators import Operator, OperatorFactory
-from simulators.patience import DEADLINE_S
-from simulators.space import SOUTH, TrustSpace
+from simulators.patience import DEADLINE_S, until
+from simulators.space import NORTH, SOUTH, TrustSpace
+from vaguemestre.protocols import tls
 
 ROUNDS = int(os.environ.get("KILL_ROUNDS", "50"))
 PEOPLE = {"karim": ("bureau", "mobile", "tablette"), "awa": ("poste", "portable")}
 SHARED = ("INBOX", "Archives")
+POST = 20  # letters from elsewhere in a round
 SEED = int(os.environ.get("KILL_SEED", "1"))
-EARLIEST_S, LATEST_S = 0.02, 0.4
+MOST_AWAITED, LATEST_S = 30, 0.3  # before the kill: commands in a round, then seconds
 
-pytestmark = [pytest.mark.xdist_group("kill"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.xdist_group("kill"), pytest.mark.timeout(900)]
 
 
 def test_what_was_acknowledged_to_mail_programs_stands_once(space: TrustSpace, operator: OperatorFactory) -> None:
@@ -59,24 +64,60 @@ def _kill_over_and_over(space: TrustSpace, operator: OperatorFactory, rounds: in
     everybody = [*itertools.chain(*filers.values())]
     context = ssl.create_default_context(cafile=str(space.authorities))
     chance = random.Random(SEED)
+    post = _Post(space)
     for round_ in range(rounds + 1):
         receiver.start_process()
         for person in PEOPLE:
             with ImapPeer.connect(receiver.ports["imaps"], context, implicit=True) as peer:
                 peer.login(logins[person])
-                settle(filers[person], look(peer, contents=round_ == rounds))
+                found = look(peer, post.contents, contents=round_ == rounds)
+                post.assert_there_once(person, settle(filers[person], found))
         if round_ < rounds:
-            with _filing(everybody, receiver.ports["imaps"], context):
-                time.sleep(chance.uniform(EARLIEST_S, LATEST_S))
+            with post.coming(receiver.port), _filing(everybody, receiver.ports["imaps"], context):
+                _await_more(everybody, chance.randint(0, MOST_AWAITED))
+                time.sleep(chance.uniform(0, LATEST_S))
                 receiver.kill_all()
             if round_ % 10 == 0:
                 _assert_sound(receiver)
     receiver.stop()
 
     _assert_sound(receiver)
+    assert len(post.tally.accepted) >= rounds
     for each, least in (("acknowledged", 10), ("cut_short", 1)):
         counted = sum((getattr(filer, each) for filer in everybody), Counter[str]())
         assert counted.total() >= least * rounds, f"too little was {each} to say anything: {counted}"
+
+
+class _Post:
+    """Mail that comes from another operator meanwhile, some for each person a round, sent again until it is answered."""
+
+    def __init__(self, space: TrustSpace) -> None:
+        identity = space.identity(NORTH)
+        self._context = tls.client_context(identity.certificate, identity.key)
+        self._fresh = (
+            Letter(f"{person}.post{number}", NORTH.address("claire"), SOUTH.address(person), 2_000)
+            for number in itertools.count()
+            for person in PEOPLE
+        )
+        self.tally = Tally()
+
+    def coming(self, port: int) -> AbstractContextManager[None]:
+        """Send while the block runs, to its end or the server's."""
+        letters = itertools.chain(again(self.tally), itertools.islice(self._fresh, POST))
+        return pressing(port, self._context, self.tally, 2, letters)
+
+    @property
+    def contents(self) -> dict[str, bytes]:
+        """What may have arrived, by its Message-ID's left part."""
+        sent = [*self.tally.accepted, *self.tally.unanswered, *(letter for letter, _ in self.tally.refused)]
+        return {letter.name: letter.content() for letter in sent}
+
+    def assert_there_once(self, person: str, found: list[str]) -> None:
+        """What was answered 250 is there, what was not may be, nothing is twice, and nothing else is."""
+        assert len(set(found)) == len(found), f"twice: {Counter(found).most_common(3)}"
+        answered = {letter.name for letter in self.tally.accepted if letter.name.startswith(f"{person}.")}
+        assert answered <= set(found), f"lost: {sorted(answered - set(found))}"
+        assert set(found) <= self.contents.keys()
 
 
 @contextmanager
@@ -97,6 +138,16 @@ def _filing(filers: list[Filer], port: int, context: ssl.SSLContext) -> Iterator
     for each in filers:
         if each.failure is not None:
             raise each.failure
+
+
+def _await_more(filers: list[Filer], count: int) -> None:
+    """Wait until so many more commands were acknowledged, or one of them found something wrong."""
+
+    def acknowledged() -> int:
+        return sum(each.acknowledged.total() for each in filers)
+
+    wanted = acknowledged() + count
+    until(lambda: acknowledged() >= wanted or any(each.failure for each in filers), f"{count} more acknowledged")
 
 
 def _assert_sound(owner: Operator) -> None:

@@ -12,50 +12,18 @@ that anybody was told of stands. RFC 9051 §2.3.1, §6.3.12, §6.4.7, §6.4.8; R
 import random
 import ssl
 import threading
-import zlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import count
 
+from simulators.imap_account import Box, Boxes, Flags, Letter, content, difference
 from simulators.imap_answers import Answer, Untagged, code_of, expand
-from simulators.imap_peer import ImapPeer, Login, Part, flag_set, items_of, quoted
-from simulators.letters import letter
+from simulators.imap_peer import ImapPeer, Login, Part, items_of, quoted
 
-Flags = frozenset[str]
-
-SIZES = (1_000, 1_000, 3_000, 1_000, 60_000, 1_000, 300_000)  # the largest go to the object store
 MOST_LETTERS, MOST_BOXES, MOST_UNDER_WAY = 40, 5, 3
 _FLAGS = ("\\Seen", "\\Flagged", "\\Answered", "urgent", "vu")
-
-
-@dataclass(slots=True)
-class Letter:
-    """A letter in a mailbox. `modseq` 0: not told yet."""
-
-    token: str
-    flags: Flags
-    modseq: int = 0
-
-
-@dataclass(slots=True)
-class Box:
-    """A mailbox, or one client's part of it. `validity` 0: not told yet, but more than `above`; `uid_next` and `highest`
-    are lower bounds."""
-
-    validity: int = 0
-    uid_next: int = 1
-    highest: int = 0
-    letters: dict[int, Letter] = field(default_factory=dict)
-    above: int = 0
-
-    def may_have(self, validity: int) -> bool:
-        """Whether this can be its UIDVALIDITY."""
-        return validity == self.validity if self.validity else validity > self.above
-
-
-Boxes = dict[str, Box]
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,7 +316,7 @@ class Filer:
         for deed in [None, *self.under_way]:
             if deed is not None:
                 deed.change(expected, [next(placeholders) for _ in range(deed.gives)])
-            reason = _difference(expected, found)
+            reason = difference(expected, found)
             if not reason:
                 self.done_unheard.update(each.kind for each in self.under_way[: len(reasons)])
                 break
@@ -359,15 +327,8 @@ class Filer:
         self.boxes = found
 
 
-def content(token: str) -> bytes:
-    """The letter of this token, the same each time."""
-    size = SIZES[zlib.crc32(token.encode()) % len(SIZES)]
-    text = f"{token} {zlib.crc32(token.encode()):08x}\r\n" * (size // (len(token) + 11))
-    return letter(f"Lettre {token}", text, Message_ID=f"<{token}@nord.mssante.fr>")
-
-
-def settle(filers: Sequence[Filer], found: Boxes) -> None:
-    """Hold all of an account against what each of its clients knows; nothing is there that none of them put there."""
+def settle(filers: Sequence[Filer], found: Boxes) -> list[str]:
+    """Hold all of an account against what each of its clients knows; the tokens of what none of them put there."""
     for name in filers[0].shared:
         known = max(each.boxes[name].uid_next for each in filers)
         for each in filers:
@@ -379,83 +340,11 @@ def settle(filers: Sequence[Filer], found: Boxes) -> None:
                 letters = {uid: each for uid, each in box.letters.items() if filer.wrote(each.token)}
                 part[name] = Box(box.validity, box.uid_next, box.highest, deepcopy(letters))
         filer.settle(part)
-    strange = {uid: each for box in found.values() for uid, each in box.letters.items() if not _known(filers, each)}
-    assert not strange, f"nobody put these there: {strange}"
+    return [each.token for box in found.values() for each in box.letters.values() if not _known(filers, each)]
 
 
 def _known(filers: Sequence[Filer], one: Letter) -> bool:
     return any(filer.wrote(one.token) for filer in filers)
-
-
-def look(peer: ImapPeer, *, contents: bool = False) -> Boxes:
-    """Read a whole account, and hold its counters against a count; `contents`: each letter against what was sent."""
-    items = "MESSAGES UNSEEN DELETED SIZE UIDNEXT UIDVALIDITY HIGHESTMODSEQ"
-    boxes: dict[str, Box] = {}
-    tokens: set[str] = set()
-    for told in peer.ok(f'LIST "" "*" RETURN (STATUS ({items}))').of("STATUS"):
-        name, values = _text(told.values[0]), told.values[1]
-        says = {str(values[at]).upper(): int(values[at + 1]) for at in range(0, len(values), 2)}
-        box = Box(says["UIDVALIDITY"], says["UIDNEXT"], says["HIGHESTMODSEQ"])
-        boxes[name] = box
-        seen = peer.select(name, read_only=True)
-        assert (seen.exists, seen.uid_validity, seen.uid_next) == (says["MESSAGES"], box.validity, box.uid_next), name
-        wanted = "UID FLAGS MODSEQ RFC822.SIZE BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)]" + (
-            " BODY.PEEK[]" if contents else ""
-        )
-        fetched = peer.fetch("1:*", f"({wanted})") if seen.exists else {}
-        sizes = 0
-        for each in fetched.values():
-            token = each["BODY[HEADER.FIELDS (MESSAGE-ID)]"].split(b"<")[1].split(b"@")[0].decode()
-            uid, modseq, size = int(each["UID"]), int(each["MODSEQ"][0]), int(each["RFC822.SIZE"])
-            assert uid not in box.letters, f"{name}: UID {uid} twice"
-            assert uid < box.uid_next, f"{name}: UID {uid}, yet UIDNEXT is {box.uid_next}"
-            assert modseq <= box.highest, f"{name}: UID {uid} has MODSEQ {modseq}, yet HIGHESTMODSEQ is {box.highest}"
-            assert size == len(content(token)), f"{name}: {token} has {size} octets"
-            assert not contents or each["BODY[]"] == content(token), f"{name}: {token} is not what was sent"
-            box.letters[uid] = Letter(token, flag_set(each["FLAGS"]), modseq)
-            tokens.add(token)
-            sizes += size
-        flags = [each.flags for each in box.letters.values()]
-        counted = {
-            "MESSAGES": len(flags),
-            "UNSEEN": sum("\\Seen" not in each for each in flags),
-            "DELETED": sum("\\Deleted" in each for each in flags),
-            "SIZE": sizes,
-        }
-        assert counted == {each: says[each] for each in counted}, f"{name}: {counted}, yet it says {says}"
-    (quota,) = peer.ok('GETQUOTAROOT "INBOX"').of("QUOTA")
-    used = int(quota.values[1][1])
-    held = sum(len(content(each)) for each in tokens)  # a copy is another place of the same letter
-    assert used == -(-held // 1024), f"{held} octets are kept, yet the quota says {used} KiB"
-    validities = Counter(each.validity for each in boxes.values())
-    assert max(validities.values()) == 1, f"UIDVALIDITY is not each mailbox's own: {validities}"
-    return boxes
-
-
-def _difference(expected: Boxes, found: Boxes) -> str:
-    """What is otherwise than expected, or nothing. Letters under negative UIDs are expected under any that is new."""
-    if expected.keys() != found.keys():
-        return f"mailboxes {sorted(expected.keys() ^ found.keys())} are only here or there"
-    for name, box in expected.items():
-        there = found[name]
-        if not box.may_have(there.validity):
-            return f"{name}: UIDVALIDITY was {box.validity}, or above {box.above}; it is {there.validity}"
-        if there.uid_next < box.uid_next or there.highest < box.highest:
-            return f"{name}: UIDNEXT {box.uid_next}→{there.uid_next}, HIGHESTMODSEQ {box.highest}→{there.highest}"
-        for uid, each in box.letters.items():
-            if uid > 0:
-                other = there.letters.get(uid)
-                if other is None or (other.token, other.flags) != (each.token, each.flags):
-                    return f"{name}: UID {uid} was {each}, is {other}"
-                if each.modseq not in (0, other.modseq):
-                    return f"{name}: MODSEQ of UID {uid} was {each.modseq}, is {other.modseq}"
-        new = {uid: each for uid, each in there.letters.items() if uid not in box.letters}
-        due = sorted((each.token, sorted(each.flags)) for uid, each in box.letters.items() if uid < 0)
-        if sorted((each.token, sorted(each.flags)) for each in new.values()) != due:
-            return f"{name}: {new}, where {due} was due"
-        if any(uid < box.uid_next for uid in new):
-            return f"{name}: {new}, yet UIDs before {box.uid_next} were given"
-    return ""
 
 
 def _put(box: Box, given: list[int], letters: list[Letter]) -> None:
@@ -466,7 +355,3 @@ def _put(box: Box, given: list[int], letters: list[Letter]) -> None:
 
 def _set(uids: list[int]) -> str:
     return ",".join(map(str, uids))
-
-
-def _text(value: object) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)

@@ -7,13 +7,16 @@ from vaguemestre.cli import (
     database,
     demo,
     directory,
+    directory_export,
     directory_import,
     directory_pull,
+    directory_search,
     dns,
     doctor,
     enrolment,
     evidence,
     mailbox,
+    publication,
     queue,
     send,
     serve,
@@ -38,7 +41,14 @@ account.app.command("import")(transfer.import_)
 account.app.command()(transfer.export)
 account.app.command()(transfer.migrate)
 directory.app.command("import")(directory_import.import_)
+directory.app.command()(publication.publish)
+directory.app.command()(publication.reconcile)
+directory.app.command()(publication.report)
+directory.app.command("ldap-password")(publication.ldap_password)
+account.app.command()(publication.listing)
+directory.app.command()(directory_search.search)
 directory.app.command()(directory_pull.pull)
+directory.app.command()(directory_export.export)
 program.add_typer(account.app, name="account")
 program.add_typer(mailbox.app, name="mailbox")
 program.add_typer(enrolment.app, name="enrolment")
