@@ -168,6 +168,16 @@ class Space:
         return f"http://localhost:{self.web_port}"
 
     @property
+    def directory_port(self) -> int:
+        """The directory that A keeps: FHIR and search over HTTPS."""
+        return self.port_base + 81
+
+    @property
+    def ldap_port(self) -> int:
+        """The same, over LDAP with TLS from the start."""
+        return self.port_base + 636
+
+    @property
     def realm_port(self) -> int:
         """The pretend Pro Santé Connect, for software."""
         return self.port_base + 90
@@ -377,9 +387,7 @@ listen_tls = "127.0.0.1:{programs.submissions}"
 
 [queue.routes]
 "{peer.domain}" = "127.0.0.1:{other}"
-
-[directory]
-{_web(space) if place is DENTISTS else ""}'''
+{_directory(space) + _web(space) if place is DENTISTS else ""}'''
     path = space.config_file(place)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     path.write_text(text, "utf-8")
@@ -391,6 +399,19 @@ authorize = "http://127.0.0.1:{space.wallet_port}/auth"
 client = "{_CLIENT}"
 client_secret = "../pro-sante-connect.secret"
 '''
+
+
+def _directory(space: Space) -> str:
+    return f"""
+[directory]
+listen = "127.0.0.1:{space.directory_port}"
+search_trusted = ["127.0.0.1/32"]
+
+[directory.ldap]
+listen = ""
+listen_tls = "127.0.0.1:{space.ldap_port}"
+anonymous = true
+"""
 
 
 def _web(space: Space) -> str:
