@@ -323,7 +323,7 @@ def _make_authority(space: Space) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         name = names.parse(place.certificate_name)
         credential = authority.issue(
-            name, [place.host, "localhost"], (now - timedelta(days=1), now + timedelta(days=1000))
+            name, [place.host, "localhost", "127.0.0.1"], (now - timedelta(days=1), now + timedelta(days=1000))
         )
         credential.write(folder / "certificate.pem", folder / "certificate.key", [authority.issuing.certificate])
     authority.publish_crls(now)
@@ -481,7 +481,8 @@ def _make_logins(space: Space) -> None:
 
 
 def _make_register(space: Space, watch: Watch | None) -> None:
-    place = directory_parts.place(_loaded(space, DENTISTS))
+    loaded = _loaded(space, DENTISTS)
+    place = directory_parts.place(loaded)
     if not (place.folder / "current").exists():
         edition.make(place, Fiction(space.people), watch)
     kept = place.open()
@@ -489,6 +490,7 @@ def _make_register(space: Space, watch: Watch | None) -> None:
         kept.write(_introduce)
     finally:
         kept.close()
+    directory_parts.refresh_search(loaded, watch)  # for whoever searches in the first seconds
 
 
 def _introduce(connection: sa.Connection) -> None:

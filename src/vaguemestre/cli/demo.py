@@ -189,7 +189,7 @@ def _suggest(console: Console, space: Space) -> None:
         ),
         (
             "et par LDAP / and by LDAP",
-            f"LDAPTLS_CACERT={space.authorities} ldapsearch -x -LLL -H ldaps://localhost:{space.ldap_port} "
+            f"LDAPTLS_CACERT={space.authorities} ldapsearch -x -LLL -H ldaps://127.0.0.1:{space.ldap_port} "
             "-b o=annuaire -z 5 '(cn=claire lef*)' mail",
         ),
         (
