@@ -107,7 +107,7 @@ def application(
 ) -> Starlette:
     """The HTTP face."""
     sign_in = SignInDesk(door, site, Recorder(door.database), provider)
-    routes = [*sign_in.routes(), *OwnDesk(door, sign_in, site, notices, blobs.ring).routes()]
+    routes = [*sign_in.routes(), *OwnDesk(door, sign_in, site, blobs.ring).routes()]
     if registers is not None:
         rules = Rules(config.enrolment.domains, config.enrolment.terms)
         routes += EnrolmentDesk(door, registers, rules, notices).routes()

@@ -247,26 +247,28 @@ class Door:
         From where they never signed in before, they are told by a letter.
         """
 
+        where = f"{asked.device}, {asked.network}" if asked.device else asked.network
+
         def write(connection: Any) -> str:
             if asked.session is not None:
                 sessions.end(connection, asked.session.person.id, asked.session.id)
             if known_places.note(connection, person.id, asked.device, asked.network):
-                self._tell(connection, person, asked)
+                self.tell(
+                    connection,
+                    person,
+                    f"Une connexion à votre messagerie vient d'un appareil ou d'un réseau nouveau : {where}.",
+                    f"A sign-in to your mailbox came from a new device or network: {where}.",
+                )
             return sessions.begin(connection, person, means, asked.device, asked.network)[0]
 
         self.keep_session(response, await self.database.write_async(write))
         self.keep_flow(response, "")
 
-    def _tell(self, connection: Any, person: Person, asked: Asked) -> None:
+    def tell(self, connection: Any, person: Person, fr: str, en: str) -> None:
+        """A letter about how somebody signs in, to their own mailbox, where they have one."""
         account = personal_account(connection, person.national_id)
         if self.notices is not None and account is not None and account.state is not AccountState.CLOSED:
-            where = f"{asked.device}, {asked.network}" if asked.device else asked.network
-            self.notices.new_means(
-                connection,
-                account,
-                f"Une connexion à votre messagerie vient d'un appareil ou d'un réseau nouveau : {where}.",
-                f"A sign-in to your mailbox came from a new device or network: {where}.",
-            )
+            self.notices.new_means(connection, account, fr, en)
 
     def _set(self, response: Response, cookie: str, secret: str, seconds: int) -> None:
         # Lax: a person comes back from Pro Santé Connect's site with it; what changes anything is checked by origin.
