@@ -350,6 +350,27 @@ def test_a_practices_mailbox_and_its_secretary(browser: Browser, operator: Opera
         assert (forwarded.status_code, forwarded.json()["error"]) == (409, "Invitation")
 
 
+def test_no_token_of_the_provider_reaches_the_browser_or_the_store(
+    browser: Browser, operator: Operator, theirs: Pretend
+) -> None:
+    left = browser.client.get("/sign-in/pro-sante-connect")
+    answer = theirs.choose(left.headers["location"])
+    came = browser.client.get("/sign-in/back", params=answer)
+    assert came.status_code == 303
+    shown = " ".join(f"{name}: {value}" for name, value in came.headers.multi_items()) + came.text
+    kept = operator.read(
+        lambda connection: [
+            str(tuple(row))
+            for table in ("web_sessions", "sign_in_flows", "persons", "journal")
+            for row in connection.exec_driver_sql(f"SELECT * FROM {table}")
+        ]
+    )
+    assert any(CLAIRE in row for row in kept)
+    for text in (shown, *kept):
+        assert "eyJ" not in text  # how a token begins
+        assert answer["code"] not in text
+
+
 def test_a_phone_confirms_a_sign_in(browser: Browser, operator: Operator, theirs: Pretend) -> None:
     asked = browser.post("/api/sign-in/phone", {"rpps": CLAIRE[1:]}, 202)
     assert len(asked["message"]) == 2
