@@ -38,7 +38,10 @@ Mark = tuple[int, str]
 class View:
     """One mailbox as one reader sees it. Columns are side by side: place `n` of each is the same message."""
 
-    def __init__(self, account_id: int, mailbox_id: int, reader: int) -> None:
+    def __init__(
+        self, account_id: int, mailbox_id: int, reader: int, forget: Callable[[Sequence[int]], None] | None = None
+    ) -> None:
+        """`forget` is told of the contents of messages that are expunged."""
         self.account_id = account_id
         self.mailbox_id = mailbox_id
         self.reader = reader
@@ -58,6 +61,7 @@ class View:
         self.mark_table: list[Mark] = []
         self.watchers: set[Callable[[], None]] = set()
         self.users = 0
+        self._forget = forget
         self._mark_numbers: dict[Mark, int] = {}
         self._changed: list[int] = []  # UIDs, as they changed
         self._changed_before = 0  # how many of these were forgotten
@@ -179,6 +183,8 @@ class View:
         if not places:
             return
         self._expunged += [self.uids[place] for place in places]
+        if self._forget is not None:
+            self._forget([self.blob_ids[place] for place in places])
         for name in _COLUMNS:
             setattr(self, name, _without(getattr(self, name), places))
 
@@ -335,8 +341,9 @@ class Picture:
 class Views:
     """The views of one process. `close` each view that was opened."""
 
-    def __init__(self, database: Database) -> None:
-        """Call on the thread of the event loop that will use it."""
+    def __init__(self, database: Database, forget: Callable[[Sequence[int]], None] | None = None) -> None:
+        """Call on the thread of the event loop that will use it. `forget` is told of contents whose messages are gone."""
+        self._forget = forget
         self._database = database
         self._loop = asyncio.get_running_loop()
         self._views: dict[tuple[int, int], View] = {}
@@ -403,7 +410,7 @@ class Views:
         return end
 
     async def _load(self, account_id: int, mailbox_id: int, reader: int) -> View:
-        key, view = (mailbox_id, reader), View(account_id, mailbox_id, reader)
+        key, view = (mailbox_id, reader), View(account_id, mailbox_id, reader, self._forget)
         missed: list[MailboxChange] = []
         self._views[key] = view
         self._missed[key] = missed
@@ -502,6 +509,8 @@ class Views:
     def _lose(self, view: View) -> None:
         """The mailbox is gone, or too much happened: whoever looks must open it again."""
         view.gone = True
+        if self._forget is not None:
+            self._forget(view.blob_ids)
         key = (view.mailbox_id, view.reader)
         if self._views.get(key) is view:
             del self._views[key]

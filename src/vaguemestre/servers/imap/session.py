@@ -34,6 +34,7 @@ from vaguemestre.servers.imap import news, search
 from vaguemestre.servers.imap.answers import DEFERRED, Answer
 from vaguemestre.servers.imap.append import Appending
 from vaguemestre.servers.imap.errors import AnswerError, refusal, words
+from vaguemestre.servers.imap.kept_texts import KeptTexts
 from vaguemestre.servers.imap.notify import Notified
 from vaguemestre.servers.imap.search import Context
 from vaguemestre.servers.limits import ServerLimits
@@ -60,6 +61,7 @@ class MailAccess:
     database: Database
     blobs: BlobStore
     views: Views
+    texts: KeptTexts
     limits: ServerLimits
     handlers: dict[type, Handler]
 
