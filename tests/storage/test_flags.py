@@ -170,7 +170,7 @@ def test_a_mailbox_that_is_not_there_is_said(box: Box) -> None:
     from vaguemestre.mailstore import flags
 
     with pytest.raises(UnknownMailboxError):
-        box.database.write(flags.change, known, [1], Change.ADD, Flag.SEEN)
+        box.database.write(flags.change, flags.Wanted(known, [1], Change.ADD, Flag.SEEN))
 
 
 @given(st.sets(st.text(alphabet=st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=70)))

@@ -1,8 +1,9 @@
 """How the mailstore reads its rows. Private to it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 
 from vaguemestre import ids
@@ -35,8 +36,23 @@ PLACED_COLUMNS = f"uid, message_id, blob_id, {THREAD_ID}, modseq, flags, keyword
 _PLACED = f"SELECT {PLACED_COLUMNS} FROM placements WHERE mailbox_id = {{value}}"  # noqa: S608 - names of this code
 PLACED = Statement(_PLACED + " AND uid {among} ORDER BY uid")
 PLACED_AND_DELETED = Statement(_PLACED + " AND uid {among} AND (flags & 8) <> 0 ORDER BY uid")
+# Of several mailboxes at once; `among` says which UIDs of which.
+PLACED_AMONG = Statement(
+    f"SELECT mailbox_id, {PLACED_COLUMNS} FROM json_each({{value}}) AS named"  # noqa: S608 - names of this code
+    " CROSS JOIN json_each(named.value, '$[1]') AS each CROSS JOIN placements"
+    " WHERE placements.mailbox_id = json_extract(named.value, '$[0]') AND placements.uid = each.value"
+    " ORDER BY mailbox_id, uid",
+    postgresql=f"SELECT mailbox_id, {PLACED_COLUMNS} FROM jsonb_array_elements({{value}}::jsonb) AS named"  # noqa: S608
+    " CROSS JOIN jsonb_array_elements_text(named->1) AS each (value) JOIN placements"
+    " ON placements.mailbox_id = (named->>0)::bigint AND placements.uid = each.value::bigint ORDER BY mailbox_id, uid",
+)
 ALL_PLACED = Statement(_PLACED + " ORDER BY uid")
 ALL_DELETED = Statement(_PLACED + " AND (flags & 8) <> 0 ORDER BY uid")
+
+
+def among(uids: Mapping[int, Iterable[int]]) -> str:
+    """Some UIDs of each of some mailboxes, as PLACED_AMONG takes them."""
+    return msgspec.json.encode([(mailbox_id, list(of_it)) for mailbox_id, of_it in uids.items()]).decode()
 
 
 def hold(connection: sa.Connection, mailbox_ids: Sequence[int]) -> None:

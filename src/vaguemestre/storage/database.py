@@ -23,7 +23,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from itertools import groupby
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -205,33 +204,34 @@ class Database:
 
     def _commit(self, batch: list["_Write"]) -> list[object]:
         """Run a batch in one transaction; returns what it announced."""
-        if _alike(batch):
-            facts = self._commit_alike(batch)
+        if len(batch) == 1 or all(write.together for write in batch):
+            facts = self._commit_plainly(batch)
             if facts is not None:
                 return facts
         with self._writing.begin() as connection:
             facts = connection.info[_FACTS] = []
-            for together, group in groupby(_grouped(batch), key=lambda write: write.fn if write.together else None):
-                writes = list(group)
-                if together is None or not _run_together(connection, together, writes):
+            for writes in _groups(batch):
+                if len(writes) == 1 or not _try_together(connection, writes):
                     for write in writes:
                         _run_alone(connection, write)
         return facts
 
-    def _commit_alike(self, batch: list["_Write"]) -> list[object] | None:
-        """The usual case, one function for all: the transaction itself is the savepoint. None: nothing was done."""
+    def _commit_plainly(self, batch: list["_Write"]) -> list[object] | None:
+        """The usual case, where nothing raises: the transaction itself is the savepoint. None: nothing was done."""
         with self._writing.connect() as connection, connection.begin() as transaction:
             facts: list[object] = []
             connection.info[_FACTS] = facts
             try:
-                results = batch[0].fn(connection, [write.argument for write in batch])
+                for writes in _groups(batch):
+                    _run(connection, writes)
             except Exception as error:
                 if _hopeless(connection, error):
                     raise
                 transaction.rollback()
-                return None
-            for write, result in zip(batch, results, strict=True):
-                write.result = result
+                if batch[0].together:
+                    return None
+                batch[0].error = _told(error)
+                return []
         return facts
 
     def _announce(self, facts: Sequence[object]) -> None:
@@ -335,48 +335,48 @@ def _settle_all(writes: Iterable[_Write]) -> None:
             _log.error("a waiter failed", error=type(error).__name__)
 
 
-def _alike(batch: list[_Write]) -> bool:
-    first = batch[0]
-    return first.together and all(write.together and write.fn == first.fn for write in batch)
+def _groups(batch: list[_Write]) -> Iterable[list[_Write]]:
+    """Items of one function together, at the place of the first; each other write alone, in its place."""
+    groups: dict[Any, list[_Write]] = {}
+    for place, write in enumerate(batch):
+        groups.setdefault(write.fn if write.together else place, []).append(write)
+    return groups.values()
 
 
-def _grouped(batch: list[_Write]) -> list[_Write]:
-    """Items of one function side by side, at the place of the first; the order of the others is kept."""
-    first: dict[Any, int] = {}
-    keyed = [
-        (first.setdefault(write.fn, place) if write.together else place, write) for place, write in enumerate(batch)
-    ]
-    return [write for _, write in sorted(keyed, key=lambda pair: pair[0])]
+def _run(connection: sa.Connection, writes: list[_Write]) -> None:
+    first = writes[0]
+    if not first.together:
+        first.result = first.fn(connection, *first.argument)
+        return
+    results = first.fn(connection, [write.argument for write in writes])
+    for write, result in zip(writes, results, strict=True):
+        write.result = result
 
 
-def _run_together(connection: sa.Connection, fn: Callable[..., Any], writes: list[_Write]) -> bool:
+def _try_together(connection: sa.Connection, writes: list[_Write]) -> bool:
     try:
         with savepoint(connection):
-            results = fn(connection, [write.argument for write in writes])
+            _run(connection, writes)
     except Exception as error:
         if _hopeless(connection, error):
             raise
         return False
-    for write, result in zip(writes, results, strict=True):
-        write.result = result
     return True
 
 
 def _run_alone(connection: sa.Connection, write: _Write) -> None:
     try:
         with savepoint(connection):
-            if write.together:
-                write.result = write.fn(connection, [write.argument])[0]
-            else:
-                write.result = write.fn(connection, *write.argument)
-    except VaguemestreError as error:
-        write.error = error
-    except sa.exc.SQLAlchemyError as error:
+            _run(connection, [write])
+    except Exception as error:
         if _hopeless(connection, error):
             raise
-        write.error = _failure(error)
-    except Exception as error:  # a defect of one function must not fail the others of the batch
-        write.error = error
+        write.error = _told(error)
+
+
+def _told(error: Exception) -> Exception:
+    """What the caller is told: a fact of the domain, or a defect of one function that must not fail the others, as it is."""
+    return _failure(error) if isinstance(error, sa.exc.SQLAlchemyError) else error
 
 
 def _hopeless(connection: sa.Connection, error: Exception) -> bool:

@@ -8,7 +8,9 @@ files. CATENATE's parts (RFC 4469) come from the client or from messages of the 
 Standards: RFC 9051 §6.3.12, RFC 3502, RFC 4469, RFC 4315 §3, RFC 7889, RFC 6855 §4.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
@@ -186,9 +188,8 @@ class Appending:
     async def _file(self) -> Answer:
         session, mailbox = self._session, self._mailbox
         assert mailbox is not None  # noqa: S101 - a message began before the end
-        appended = await session.service.database.write_async(
-            _file, session.service.blobs, session.account().account.id, mailbox.id, self._wholes
-        )
+        filing = _Filing(session.service.blobs, session.account().account.id, mailbox.id, self._wholes)
+        appended = await session.service.database.write_together(_file_all, filing)
         session.trace("append", mailbox.name, len(appended))
         self._wholes = []
         code = response_codes.append_uid(mailbox.uid_validity, [each.uid for each in appended])
@@ -204,16 +205,24 @@ def _target(connection: sa.Connection, account_id: int, name: str) -> tuple[Mail
     return mailboxes.named(connection, account_id, name), accounts.room(connection, account_id)
 
 
-def _file(
-    connection: sa.Connection, store: BlobStore, account_id: int, mailbox_id: int, wholes: list[Whole]
-) -> list[Appended]:
-    """File messages in the caller's transaction."""
+@dataclass(frozen=True, slots=True)
+class _Filing:
+    """The messages of one APPEND, and where they go."""
+
+    blobs: BlobStore
+    account_id: int
+    mailbox_id: int
+    wholes: list[Whole]
+
+
+def _file_all(connection: sa.Connection, filings: Sequence[_Filing]) -> list[list[Appended]]:
+    """File the messages of several APPENDs in the caller's transaction."""
     now = clock.now_ms()
-    store.insert(connection, [whole.sealed for whole in wholes])
+    filings[0].blobs.insert(connection, [whole.sealed for filing in filings for whole in filing.wholes])
     new = [
         NewMessage(
-            account_id,
-            mailbox_id,
+            filing.account_id,
+            filing.mailbox_id,
             whole.sealed.id,
             whole.sealed.size,
             whole.date if whole.date is not None else now,
@@ -222,6 +231,8 @@ def _file(
             whole.keywords,
             now,
         )
-        for whole in wholes
+        for filing in filings
+        for whole in filing.wholes
     ]
-    return messages.append(connection, new, within_quota=True)
+    appended = iter(messages.append(connection, new, within_quota=True))
+    return [list(islice(appended, len(filing.wholes))) for filing in filings]

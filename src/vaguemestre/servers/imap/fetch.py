@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from vaguemestre.identity.model import Rights
 from vaguemestre.mailstore import changes, flags
-from vaguemestre.mailstore.flags import Change
+from vaguemestre.mailstore.flags import Change, Wanted
 from vaguemestre.mailstore.model import Flag
 from vaguemestre.mailstore.views import View
 from vaguemestre.protocols.imap import commands, responses, values
@@ -106,11 +106,8 @@ async def _see(session: "Session", selected: "Selected", found: Sequence[int], p
     unseen = [view.uids[place] for place in found if not view.mark(place)[0] & Flag.SEEN]
     if not unseen:
         return plan
-    done = await session.service.database.write_async(
-        lambda connection: flags.change(
-            connection, selected.mailbox_id, unseen, Change.ADD, Flag.SEEN, frozenset(), reader=session.reader
-        )
-    )
+    wanted = Wanted(selected.mailbox_id, unseen, Change.ADD, Flag.SEEN, reader=session.reader)
+    done = await session.service.database.write_together(flags.change_all, wanted)
     for each in done.changed:
         selected.picture.silence(each.uid, each.modseq)
     if Attribute.FLAGS in plan.items:
