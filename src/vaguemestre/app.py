@@ -492,6 +492,7 @@ async def _mail_programs(
 async def _imap(
     config: Config, imap: Imap, stores: Stores, door: SignIn, context: SSL.Context
 ) -> AsyncIterator[dict[str, int]]:
+    from vaguemestre.mailstore.structures import Keeper  # noqa: PLC0415 - not in front processes
     from vaguemestre.servers.imap.kept_texts import KeptTexts  # noqa: PLC0415 - not in front processes
     from vaguemestre.servers.imap.session import MailAccess  # noqa: PLC0415
     from vaguemestre.servers.imap.session import Session as Reading  # noqa: PLC0415
@@ -503,13 +504,16 @@ async def _imap(
         message_size=imap.message_size,
     )
     texts = KeptTexts()
-    views = Views(stores.database, texts.forget)
-    service = MailAccess(config.hostname, context, door, stores.database, stores.blobs, views, texts, limits, HANDLERS)
+    views, keeper = Views(stores.database, texts.forget), Keeper(stores.database)
+    service = MailAccess(
+        config.hostname, context, door, stores.database, stores.blobs, views, texts, keeper, limits, HANDLERS
+    )
     polling = asyncio.create_task(jobs.run([Job("look for what other processes wrote", _POLL_S, views.poll)]))
     try:
         async with _listening(("imap", "imaps"), imap, limits, partial(Reading, service)) as ports:
             yield ports
     finally:
+        keeper.write()
         await _cancel(polling)
 
 

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from vaguemestre import ids
 from vaguemestre.mailstore.model import Mailbox, Role, UnknownMailboxError
 from vaguemestre.mailstore.tables import accounts, mailboxes, readings
-from vaguemestre.storage.bulk import Statement
+from vaguemestre.storage.bulk import Prepared, Statement
 
 # As many more, or fewer, that a person has not seen than the mailbox says.
 _MORE_UNSEEN = (
@@ -22,6 +22,25 @@ _OWN = sa.select(
     *(column for column in mailboxes.c if column is not mailboxes.c.unseen),
     sa.case((accounts.c.own_reading, mailboxes.c.unseen + _MORE_UNSEEN), else_=mailboxes.c.unseen).label("unseen"),
 ).join_from(mailboxes, accounts, mailboxes.c.account_id == accounts.c.id)
+
+
+class Mailboxes:
+    """The mailboxes of an account or of a number, narrowed by what else is known; keys are the names of columns."""
+
+    def __init__(self, *keys: str) -> None:
+        condition = sa.and_(*(mailboxes.c[key] == sa.bindparam(f"the_{key}") for key in keys))
+        self._shared, self._own = (
+            Prepared(wanted.where(condition).order_by(mailboxes.c.id)) for wanted in (_SHARED, _OWN)
+        )
+
+    def find(self, connection: sa.Connection, reader: int = 0, **keys: Any) -> list[Mailbox]:
+        """In the order they were made, with what `reader` has not seen."""
+        values = {f"the_{key}": value for key, value in keys.items()}
+        rows = self._own.run(connection, reader=reader, **values) if reader else self._shared.run(connection, **values)
+        return [_mailbox(row) for row in rows]
+
+
+_NUMBERED = Mailboxes("id")
 
 _HOLD = Statement(
     "SELECT id FROM accounts WHERE id IN (SELECT account_id FROM mailboxes WHERE id {among}) ORDER BY id", lock=True
@@ -64,15 +83,9 @@ def hold(connection: sa.Connection, mailbox_ids: Sequence[int]) -> None:
         _HOLD.run(connection, list(mailbox_ids))
 
 
-def mailboxes_of(connection: sa.Connection, condition: "sa.ColumnElement[bool]", reader: int = 0) -> list[Mailbox]:
-    """The mailboxes of a condition, in the order they were made, with what `reader` has not seen."""
-    wanted = (_OWN if reader else _SHARED).where(condition).order_by(mailboxes.c.id)
-    return [_mailbox(row) for row in connection.execute(wanted, {"reader": reader} if reader else {})]
-
-
 def mailbox(connection: sa.Connection, mailbox_id: int, reader: int = 0) -> Mailbox:
     """One mailbox. Raises UnknownMailboxError."""
-    found = mailboxes_of(connection, mailboxes.c.id == mailbox_id, reader)
+    found = _NUMBERED.find(connection, reader, id=mailbox_id)
     if not found:
         raise UnknownMailboxError(ids.to_text(mailbox_id))
     return found[0]
@@ -91,6 +104,6 @@ def _mailbox(row: Any) -> Mailbox:
         row.account_id,
         row.deleted,
         row.octets,
-        row.subscribed,
+        bool(row.subscribed),
         tuple(row.keywords.split()),
     )

@@ -174,8 +174,7 @@ async def _tell_from_store(
         missing = list(dict.fromkeys(blob_id for blob_id in blob_ids if blob_id not in texts))
         if missing:
             read, computed = await service.database.read_at_once(contents.read, service.blobs, missing, plan.stored)
-            if computed:
-                session.keep_structures(computed)
+            service.structures.add(computed)
             texts |= read
             known = [(number, view.place(uids[place])) for number, place in present]
             present = [(number, place) for number, place in known if place >= 0 and view.blob_ids[place] in texts]
@@ -228,8 +227,7 @@ async def _stream(session: "Session", selected: "Selected", number: int, uid: in
     view = selected.picture.view
     blob_id = view.blob_ids[view.place(uid)]
     opened, computed = await session.service.database.read_at_once(contents.open_one, session.service.blobs, blob_id)
-    if computed:
-        session.keep_structures(computed)
+    session.service.structures.add(computed)
     structure, reader = opened
     if view.place(uid) < 0 or (
         structure is None and not await session.service.database.read_at_once(session.service.blobs.known, [blob_id])

@@ -20,8 +20,8 @@ from OpenSSL import SSL
 from vaguemestre import log
 from vaguemestre.errors import VaguemestreError
 from vaguemestre.identity.model import Rights
-from vaguemestre.mailstore import structures
 from vaguemestre.mailstore.access import Access, SessionEndedError
+from vaguemestre.mailstore.structures import Keeper
 from vaguemestre.mailstore.views import Picture, Views
 from vaguemestre.protocols.imap import commands, events, response_codes, responses
 from vaguemestre.protocols.imap.commands import Command
@@ -62,6 +62,7 @@ class MailAccess:
     blobs: BlobStore
     views: Views
     texts: KeptTexts
+    structures: Keeper
     limits: ServerLimits
     handlers: dict[type, Handler]
 
@@ -438,11 +439,6 @@ class Session(Stream):
         self._run(work)
         if not self._busy:
             self._advance()
-
-    def keep_structures(self, unkept: dict[int, bytes]) -> None:
-        """Keep what was computed, so that it is computed once; if that fails it will be again."""
-        kept = self.service.database.write_together(structures.keep_all, unkept)
-        kept.add_done_callback(lambda done: done.exception())
 
     # --- the end
 
