@@ -44,6 +44,7 @@ from vaguemestre.storage.blobs import BlobStore
 from vaguemestre.storage.database import Database
 
 _MOST_AT_ONCE = 64  # pipelined commands handled before the other sessions have their turn
+_MUCH = 65_536  # octets said; less goes with the tagged answer, in one record and one packet
 _IDLE_S = 1800.0  # RFC 9051 §5.4: half an hour at least, once signed in
 _log = log.get("servers.imap")
 
@@ -312,8 +313,9 @@ class Session(Stream):
         return await asyncio.get_running_loop().run_in_executor(self._floor.spool, work, *arguments)
 
     async def drain(self) -> None:
-        """Send what was said, and wait while the client does not read."""
-        self._flush()
+        """Send what was said, unless it is little and may go with what follows; wait while the client does not read."""
+        if sum(map(len, self._out)) >= _MUCH:
+            self._flush()
         if self._choked:
             self._writable = asyncio.get_running_loop().create_future()
             try:
