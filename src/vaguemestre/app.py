@@ -11,7 +11,7 @@ import gc
 import os
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -42,10 +42,11 @@ from vaguemestre.servers.listener import Listener
 from vaguemestre.servers.sign_in import SignIn
 from vaguemestre.servers.smtp import Operator, Session
 from vaguemestre.servers.stream import Stream
+from vaguemestre.servers.verbs import of_mail_programs
 from vaguemestre.servers.workers import Front, RemoteDesk
 from vaguemestre.storage import database, keys, schema
 from vaguemestre.storage.blobs import BlobStore
-from vaguemestre.storage.database import Database
+from vaguemestre.storage.database import Database, Elsewhere
 from vaguemestre.storage.objects import FolderStore, ObjectStore, RemoteStore
 from vaguemestre.storage.packs import PackStore
 from vaguemestre.transport.bounces import Notifier
@@ -67,6 +68,7 @@ _DAY_S = 86_400.0
 _POLL_S = 1.0  # what another process files, such as `vaguemestre send`, is seen this much later
 _RENEW_AGAIN_S = 5.0
 _QUESTION_LIFE_S = 30.0  # a mail program's: each document is there within milliseconds
+_READING = ("imap", "imaps")
 _MOST_WORKERS = 3  # by default: one writer keeps no more of them busy, and each takes some 40 MB
 _GC_THRESHOLDS = (
     20_000,
@@ -136,10 +138,12 @@ def open_stores(config: Config) -> Iterator[Stores]:
             packs.close()
 
 
-def _open_database(config: Config, ring: keys.Keyring, *, create: bool = False) -> Database:
+def _open_database(
+    config: Config, ring: keys.Keyring, *, create: bool = False, elsewhere: Elsewhere | None = None
+) -> Database:
     if config.storage.database:
-        return database.open_postgresql(config.storage.database)
-    return database.open_sqlcipher(database_path(config), ring.database, create=create)
+        return database.open_postgresql(config.storage.database, elsewhere=elsewhere)
+    return database.open_sqlcipher(database_path(config), ring.database, create=create, elsewhere=elsewhere)
 
 
 def packs_folder(config: Config) -> Path:
@@ -288,18 +292,30 @@ def _needed(config: Config) -> tuple[Trust, Tls]:
 
 @dataclass(frozen=True, slots=True)
 class Entrance:
-    """The open port for other operators, and the processes that take connections on it; none: this one does."""
+    """The open ports, and the processes that take connections on them; none: this one does.
+
+    `reading` are the ports of programs that read, by name, where fronts serve them.
+    """
 
     listening: socket.socket
     fronts: list[Front]
+    reading: "dict[str, tuple[socket.socket, Admittance]]" = field(default_factory=dict)
 
 
 def open_entrance(config: Config, workers_wanted: int) -> Entrance:
     """Open the port and start the processes. Before any thread or event loop. Raises OSError."""
     listening = socket_at(config.smtp.listen)
-    with contextlib.closing(SharedAdmittance(_peers_limits(config))) as admittance:
-        fronts = workers.fork(workers_wanted, lambda line: uvloop.run(_front(config, listening, admittance, line)))
-    return Entrance(listening, fronts)
+    with contextlib.ExitStack() as stack:
+        reading: dict[str, tuple[socket.socket, Admittance]] = {}
+        admittance = stack.enter_context(contextlib.closing(SharedAdmittance(_peers_limits(config))))
+        if workers_wanted and config.imap is not None:
+            for name, place in zip(_READING, (config.imap.listen, config.imap.listen_tls), strict=True):
+                if place:
+                    shared = stack.enter_context(contextlib.closing(SharedAdmittance(_reading_limits(config.imap))))
+                    reading[name] = socket_at(place), shared
+        entrance = Entrance(listening, [], reading)
+        fronts = workers.fork(workers_wanted, lambda line: uvloop.run(_front(config, entrance, admittance, line)))
+    return Entrance(listening, fronts, reading)
 
 
 def workers_of(config: Config) -> int:
@@ -443,7 +459,10 @@ async def _operator(config: Config, entrance: Entrance) -> AsyncIterator[dict[st
             await _refresh(trust, trusted, stores.database)
         listener = _peers_listener(_peers_server(config, judging, reception, stores.blobs), entrance.listening)
         if entrance.fronts:
-            await asyncio.gather(*(front.begin(reception) for front in entrance.fronts))
+            if entrance.reading:
+                workers.pass_on(stores.database, entrance.fronts)
+            verbs = of_mail_programs(stores.blobs) if entrance.reading else {}
+            await asyncio.gather(*(front.begin(reception, stores.database, verbs) for front in entrance.fronts))
         else:
             await listener.start()
         indexer = Indexer(stores.database, stores.blobs)
@@ -452,13 +471,15 @@ async def _operator(config: Config, entrance: Entrance) -> AsyncIterator[dict[st
         )
         delivering = asyncio.create_task(delivery.run())
         try:
-            async with _mail_programs(config, stores, trusted, judging, delivery.wake) as ports:
+            async with _mail_programs(config, entrance, stores, trusted, judging, delivery.wake) as ports:
                 yield ports
         finally:
             await _cancel(working)
             await indexer.stop()
             if entrance.fronts:  # they close theirs: who comes now is refused at once, and tries again
                 entrance.listening.close()
+                for found, _ in entrance.reading.values():
+                    found.close()
             await asyncio.gather(*(front.stop() for front in entrance.fronts), listener.stop(), delivery.stop())
             await delivering
             entrance.listening.close()
@@ -466,20 +487,28 @@ async def _operator(config: Config, entrance: Entrance) -> AsyncIterator[dict[st
 
 @contextlib.asynccontextmanager
 async def _mail_programs(
-    config: Config, stores: Stores, trusted: TrustedSet, judging: Judge, queued: Callable[[], None]
+    config: Config,
+    entrance: Entrance,
+    stores: Stores,
+    trusted: TrustedSet,
+    judging: Judge,
+    queued: Callable[[], None],
 ) -> AsyncIterator[dict[str, int]]:
-    """Serve the programs of professionals, which read and send; gives the ports. `queued` is called when mail is."""
+    """Serve the programs of professionals, which read (unless fronts serve those) and send; gives the ports.
+
+    `queued` is called when mail is.
+    """
     if config.imap is None and config.submission is None:
         yield {}
         return
     _, identity = _needed(config)
     context = tls.mail_program_context(identity.certificate, identity.key)
-    ports: dict[str, int] = {}
+    ports = {name: int(found.getsockname()[1]) for name, (found, _) in entrance.reading.items()}
     async with contextlib.AsyncExitStack() as stack:
         door = sign_in(config, stores, judging)
         stack.push_async_callback(door.close)
-        if config.imap is not None:
-            ports |= await stack.enter_async_context(_imap(config, config.imap, stores, door, context))
+        if config.imap is not None and not entrance.reading:
+            ports |= await stack.enter_async_context(_imap(config, config.imap, {}, stores, door, context))
         if config.submission is not None:
             accepting = submission(config, stores, trusted, config.submission.message_size)
             ports |= await stack.enter_async_context(
@@ -490,27 +519,40 @@ async def _mail_programs(
 
 @contextlib.asynccontextmanager
 async def _imap(
-    config: Config, imap: Imap, stores: Stores, door: SignIn, context: SSL.Context
+    config: Config,
+    imap: Imap,
+    shared: dict[str, tuple[socket.socket, Admittance]],
+    stores: Stores,
+    door: SignIn,
+    context: SSL.Context,
 ) -> AsyncIterator[dict[str, int]]:
+    """Serve programs that read, on ports of its own or on those that processes share."""
+    from vaguemestre.mailstore.filing import Filer  # noqa: PLC0415
     from vaguemestre.mailstore.structures import Keeper  # noqa: PLC0415 - not in front processes
     from vaguemestre.servers.imap.kept_texts import KeptTexts  # noqa: PLC0415 - not in front processes
     from vaguemestre.servers.imap.session import MailAccess  # noqa: PLC0415
     from vaguemestre.servers.imap.session import Session as Reading  # noqa: PLC0415
     from vaguemestre.servers.imap.table import HANDLERS  # noqa: PLC0415
 
-    limits = ServerLimits(
-        connections=imap.connections,
-        connections_per_address=imap.connections_per_address,
-        message_size=imap.message_size,
-    )
+    limits = _reading_limits(imap)
     texts = KeptTexts()
     views, keeper = Views(stores.database, texts.forget), Keeper(stores.database)
     service = MailAccess(
-        config.hostname, context, door, stores.database, stores.blobs, views, texts, keeper, limits, HANDLERS
+        config.hostname,
+        context,
+        door,
+        stores.database,
+        stores.blobs,
+        Filer(stores.blobs),
+        views,
+        texts,
+        keeper,
+        limits,
+        HANDLERS,
     )
     polling = asyncio.create_task(jobs.run([Job("look for what other processes wrote", _POLL_S, views.poll)]))
     try:
-        async with _listening(("imap", "imaps"), imap, limits, partial(Reading, service)) as ports:
+        async with _listening(_READING, imap, limits, partial(Reading, service), shared) as ports:
             yield ports
     finally:
         keeper.write()
@@ -543,15 +585,22 @@ async def _submission(
 
 @contextlib.asynccontextmanager
 async def _listening(
-    names: tuple[str, str], where: Imap | Sending, limits: ServerLimits, session: Callable[..., Stream]
+    names: tuple[str, str],
+    where: Imap | Sending,
+    limits: ServerLimits,
+    session: Callable[..., Stream],
+    shared: "dict[str, tuple[socket.socket, Admittance]] | None" = None,
 ) -> AsyncIterator[dict[str, int]]:
-    """Take connections where they begin in clear, and where with TLS; gives the ports by these names."""
+    """Take connections where they begin in clear, and where with TLS; gives the ports by these names.
+
+    `shared`: sockets that are open already, with what counts the connections of all who take them.
+    """
     ports, listeners = {}, []
     for name, place, tls_first in zip(names, (where.listen, where.listen_tls), (False, True), strict=True):
         if place:
-            found = socket_at(place)
+            found, admittance = (shared or {}).get(name) or (socket_at(place), None)
             ports[name] = int(found.getsockname()[1])
-            listeners.append(Listener(found, limits, partial(session, tls_first=tls_first)))
+            listeners.append(Listener(found, limits, partial(session, tls_first=tls_first), admittance))
     for listener in listeners:
         await listener.start()
     try:
@@ -560,28 +609,57 @@ async def _listening(
         await asyncio.gather(*(listener.stop() for listener in listeners))
 
 
-async def _front(config: Config, listening: socket.socket, admittance: Admittance, line: socket.socket) -> None:
-    """A front process: nothing of its own but the socket, what it trusts and the keys; the desk is the writer's."""
+async def _front(config: Config, entrance: Entrance, admittance: Admittance, line: socket.socket) -> None:
+    """A front process: nothing of its own but the sockets, what it trusts and the keys; the desk is the writer's.
+
+    Programs that read are served from the store, which it reads itself; what they write, the writer does.
+    """
     log.configure(config.log_level)
     desk = RemoteDesk()
     await desk.open(line)
     if not await _first(desk.begun, desk.ended):
         return
     judging = judge(config, trusted_set(config))
+    ring = keys.load(keys_path(config))
     store = BlobStore(
-        keys.load(keys_path(config)),
+        ring,
         _objects(config),
         config.data / "spool",
         config.storage.inline_limit,
         _packs(config),
     )
-    listener = _peers_listener(_peers_server(config, judging, desk, store), listening, admittance)
-    await listener.start()
+    listener = _peers_listener(_peers_server(config, judging, desk, store), entrance.listening, admittance)
     following = asyncio.create_task(_follow_trust(config, judging, desk.trust_changed))
-    _settle_memory()
-    if await _first(desk.stopping, desk.ended):
-        await listener.stop()
+    async with contextlib.AsyncExitStack() as stack:
+        if config.imap is not None and entrance.reading:
+            opened = _open_database(config, ring, elsewhere=desk.write)
+            stack.callback(opened.close)
+            desk.follow(of_mail_programs(store), opened.told)
+            await stack.enter_async_context(
+                _reading_front(config, config.imap, entrance, Stores(opened, store), judging)
+            )
+        await listener.start()
+        _settle_memory()
+        if await _first(desk.stopping, desk.ended):
+            await listener.stop()
+        else:
+            os._exit(1)  # the writer is gone: nobody can be served, and nothing finished
     await _cancel(following)
+
+
+@contextlib.asynccontextmanager
+async def _reading_front(
+    config: Config, imap: Imap, entrance: Entrance, stores: Stores, judging: Judge
+) -> AsyncIterator[None]:
+    """Serve programs that read, in a front."""
+    _, identity = _needed(config)
+    context = tls.mail_program_context(identity.certificate, identity.key)
+    door = sign_in(config, stores, judging)
+    try:
+        async with _imap(config, imap, entrance.reading, stores, door, context):
+            yield
+    finally:
+        await door.close()
 
 
 async def _follow_trust(config: Config, judging: Judge, changed: asyncio.Event) -> None:
@@ -633,6 +711,14 @@ def _peers_limits(config: Config) -> ServerLimits:
         connections_per_address=config.smtp.connections_per_address,
         message_size=config.smtp.message_size,
         recipients=config.smtp.recipients,
+    )
+
+
+def _reading_limits(imap: Imap) -> ServerLimits:
+    return ServerLimits(
+        connections=imap.connections,
+        connections_per_address=imap.connections_per_address,
+        message_size=imap.message_size,
     )
 
 

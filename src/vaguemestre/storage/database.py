@@ -67,21 +67,31 @@ class Database:
     """An open store. `close` it; use from any thread."""
 
     def __init__(
-        self, reading: sa.Engine, writing: sa.Engine, readers: int = 4, nearby: sa.Engine | None = None
+        self,
+        reading: sa.Engine,
+        writing: "sa.Engine | Elsewhere",
+        readers: int = 4,
+        nearby: sa.Engine | None = None,
     ) -> None:
-        """`nearby`: where the store is a file, connections for the thread of an event loop."""
+        """`nearby`: where the store is a file, connections for the thread of an event loop.
+
+        Where another process writes, `writing` hands each write to it from the event loop, and settles it; whoever knows
+        what was announced there says so here, by `told`.
+        """
         self._reading = reading
         self._nearby = nearby
         self._at_hand: sa.Connection | None = None
-        self._writing = writing
+        self._elsewhere = None if isinstance(writing, sa.Engine) else writing
         self._threads = ThreadPoolExecutor(readers, thread_name_prefix="read")
-        self._waiting: deque[_Write] = deque()
+        self._waiting: deque[Write] = deque()
         self._wake = threading.Condition()
         self._closing = False
         self._closed = False
         self._listeners: tuple[Callable[[Sequence[object]], None], ...] = ()
-        self._writer = threading.Thread(target=self._write_until_closed, name="writer", daemon=True)
-        self._writer.start()
+        if isinstance(writing, sa.Engine):
+            self._writing = writing
+            self._writer = threading.Thread(target=self._write_until_closed, name="writer", daemon=True)
+            self._writer.start()
 
     def read(self, fn: Callable[..., Result], *args: Any) -> Result:
         """Run `fn(connection, *args)` on a reader's connection, in a snapshot."""
@@ -132,14 +142,16 @@ class Database:
 
     def write(self, fn: Callable[..., Result], *args: Any) -> Result:
         """Run `fn(connection, *args)` in a durable transaction; returns once it is on disk."""
+        if self._elsewhere is not None:
+            raise TypeError("another process writes: an event loop alone may ask it")
         waiter = _ThreadWaiter()
-        self._submit(_Write(fn, args, False, waiter))
+        self._submit(Write(fn, args, False, waiter))
         return waiter.outcome()  # type: ignore[no-any-return]
 
     async def write_async(self, fn: Callable[..., Result], *args: Any) -> Result:
         """`write`, awaited from an event loop. Cancelling the wait does not undo the write."""
         waiter = _LoopWaiter(asyncio.get_running_loop())
-        self._submit(_Write(fn, args, False, waiter))
+        self._submit(Write(fn, args, False, waiter))
         return await waiter.future  # type: ignore[no-any-return]
 
     def write_together(
@@ -150,7 +162,7 @@ class Database:
         A future, not a coroutine: on the hot path a callback costs less than a task.
         """
         waiter = _LoopWaiter(asyncio.get_running_loop())
-        self._submit(_Write(fn, item, True, waiter))
+        self._submit(Write(fn, item, True, waiter))
         return waiter.future
 
     def listen(self, hear: Callable[[Sequence[object]], None]) -> None:
@@ -166,22 +178,27 @@ class Database:
         with self._wake:
             self._closing = True
             self._wake.notify()
-        self._writer.join()
+        if self._elsewhere is None:
+            self._writer.join()
         self._closed = True
         self._threads.shutdown()
         self._reading.dispose()
-        self._writing.dispose()
+        if self._elsewhere is None:
+            self._writing.dispose()
         if self._at_hand is not None:
             self._at_hand.close()
         if self._nearby is not None:
             self._nearby.dispose()
 
-    def _submit(self, write: "_Write") -> None:
+    def _submit(self, write: "Write") -> None:
         with self._wake:
             if self._closing:
                 raise _closing()
-            self._waiting.append(write)
-            self._wake.notify()
+            if self._elsewhere is None:
+                self._waiting.append(write)
+                self._wake.notify()
+                return
+        self._elsewhere(write)
 
     def _write_until_closed(self) -> None:
         while True:
@@ -199,10 +216,10 @@ class Database:
                     write.result, write.error = None, failure
                 _log.error("commit failed", error=type(error).__name__, writes=len(batch))
             if facts:
-                self._announce(facts)
+                self.told(facts)
             _tell(batch)
 
-    def _commit(self, batch: list["_Write"]) -> list[object]:
+    def _commit(self, batch: list["Write"]) -> list[object]:
         """Run a batch in one transaction; returns what it announced."""
         if len(batch) == 1 or all(write.together for write in batch):
             facts = self._commit_plainly(batch)
@@ -216,7 +233,7 @@ class Database:
                         _run_alone(connection, write)
         return facts
 
-    def _commit_plainly(self, batch: list["_Write"]) -> list[object] | None:
+    def _commit_plainly(self, batch: list["Write"]) -> list[object] | None:
         """The usual case, where nothing raises: the transaction itself is the savepoint. None: nothing was done."""
         with self._writing.connect() as connection, connection.begin() as transaction:
             facts: list[object] = []
@@ -234,7 +251,8 @@ class Database:
                 return []
         return facts
 
-    def _announce(self, facts: Sequence[object]) -> None:
+    def told(self, facts: Sequence[object]) -> None:
+        """Tell those who listen of what was announced; from outside, only where another process writes."""
         for hear in self._listeners:
             try:
                 hear(facts)
@@ -263,7 +281,12 @@ def savepoint(connection: sa.Connection) -> Iterator[None]:
         raise
 
 
-class _Write:
+class Write:
+    """Something to be written: `fn(connection, *argument)`, or of an item that goes `together` with others, `argument`.
+
+    `finish` it, once.
+    """
+
     __slots__ = ("argument", "error", "fn", "result", "together", "waiter")
 
     def __init__(
@@ -276,15 +299,23 @@ class _Write:
         self.result: Any = None
         self.error: BaseException | None = None
 
+    def finish(self, result: Any, error: BaseException | None = None) -> None:
+        """Tell who waits how it ended; in the thread of their event loop, where they have one."""
+        self.result, self.error = result, error
+        self.waiter.settle(self)
+
+
+Elsewhere = Callable[[Write], None]
+
 
 class _ThreadWaiter:
     __slots__ = ("_done", "_write")
 
     def __init__(self) -> None:
         self._done = threading.Event()
-        self._write: _Write | None = None
+        self._write: Write | None = None
 
-    def settle(self, write: _Write) -> None:
+    def settle(self, write: Write) -> None:
         self._write = write
         self._done.set()
 
@@ -303,7 +334,7 @@ class _LoopWaiter:
         self.loop = loop
         self.future: asyncio.Future[Any] = loop.create_future()
 
-    def settle(self, write: _Write) -> None:
+    def settle(self, write: Write) -> None:
         if self.future.cancelled():
             return
         if write.error is not None:
@@ -312,9 +343,9 @@ class _LoopWaiter:
             self.future.set_result(write.result)
 
 
-def _tell(batch: list[_Write]) -> None:
+def _tell(batch: list[Write]) -> None:
     """Wake the callers: one call into each event loop however many of its tasks wait."""
-    loops: dict[asyncio.AbstractEventLoop, list[_Write]] = {}
+    loops: dict[asyncio.AbstractEventLoop, list[Write]] = {}
     for write in batch:
         if isinstance(write.waiter, _LoopWaiter):
             loops.setdefault(write.waiter.loop, []).append(write)
@@ -327,7 +358,7 @@ def _tell(batch: list[_Write]) -> None:
             continue
 
 
-def _settle_all(writes: Iterable[_Write]) -> None:
+def _settle_all(writes: Iterable[Write]) -> None:
     for write in writes:
         try:
             write.waiter.settle(write)
@@ -335,15 +366,15 @@ def _settle_all(writes: Iterable[_Write]) -> None:
             _log.error("a waiter failed", error=type(error).__name__)
 
 
-def _groups(batch: list[_Write]) -> Iterable[list[_Write]]:
+def _groups(batch: list[Write]) -> Iterable[list[Write]]:
     """Items of one function together, at the place of the first; each other write alone, in its place."""
-    groups: dict[Any, list[_Write]] = {}
+    groups: dict[Any, list[Write]] = {}
     for place, write in enumerate(batch):
         groups.setdefault(write.fn if write.together else place, []).append(write)
     return groups.values()
 
 
-def _run(connection: sa.Connection, writes: list[_Write]) -> None:
+def _run(connection: sa.Connection, writes: list[Write]) -> None:
     first = writes[0]
     if not first.together:
         first.result = first.fn(connection, *first.argument)
@@ -353,7 +384,7 @@ def _run(connection: sa.Connection, writes: list[_Write]) -> None:
         write.result = result
 
 
-def _try_together(connection: sa.Connection, writes: list[_Write]) -> bool:
+def _try_together(connection: sa.Connection, writes: list[Write]) -> bool:
     try:
         with savepoint(connection):
             _run(connection, writes)
@@ -364,7 +395,7 @@ def _try_together(connection: sa.Connection, writes: list[_Write]) -> bool:
     return True
 
 
-def _run_alone(connection: sa.Connection, write: _Write) -> None:
+def _run_alone(connection: sa.Connection, write: Write) -> None:
     try:
         with savepoint(connection):
             _run(connection, [write])
@@ -426,8 +457,10 @@ def _wrong_key() -> KeyFailure:
     )
 
 
-def open_sqlcipher(path: Path, key: bytes, *, create: bool = False, readers: int = 4) -> Database:
-    """Open the encrypted file at `path` with a raw 32-byte key.
+def open_sqlcipher(
+    path: Path, key: bytes, *, create: bool = False, readers: int = 4, elsewhere: Elsewhere | None = None
+) -> Database:
+    """Open the encrypted file at `path` with a raw 32-byte key; `elsewhere` where another process writes.
 
     Raises KeyFailure when the key is not this file's, StorageFailure when the file is cut short, ConfigurationError when
     it is missing and `create` is false: a mistaken path must never look like an empty mailbox.
@@ -479,15 +512,20 @@ def open_sqlcipher(path: Path, key: bytes, *, create: bool = False, readers: int
             sa.event.listen(made, "begin", lambda connection: connection.exec_driver_sql(begin))
         return made
 
+    reading, nearby = engine(readers, "BEGIN", reader=True), engine(1, None, reader=True)
+    if elsewhere is not None:
+        return Database(reading, elsewhere, readers, nearby)
     writing = engine(1, "BEGIN IMMEDIATE", reader=False)
     with writing.connect():
         path.chmod(0o600)
-    return Database(engine(readers, "BEGIN", reader=True), writing, readers, engine(1, None, reader=True))
+    return Database(reading, writing, readers, nearby)
 
 
-def open_postgresql(url: str, *, readers: int = 4) -> Database:
+def open_postgresql(url: str, *, readers: int = 4, elsewhere: Elsewhere | None = None) -> Database:
     """Open a PostgreSQL database by its SQLAlchemy URL (`postgresql+psycopg://…`)."""
     reading = sa.create_engine(url, pool_size=readers, max_overflow=0, isolation_level="REPEATABLE READ")
+    if elsewhere is not None:
+        return Database(reading, elsewhere, readers)
     writing = sa.create_engine(url, pool_size=1, max_overflow=0)
     try:
         with writing.connect():

@@ -8,9 +8,7 @@ files. CATENATE's parts (RFC 4469) come from the client or from messages of the 
 Standards: RFC 9051 §6.3.12, RFC 3502, RFC 4469, RFC 4315 §3, RFC 7889, RFC 6855 §4.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
@@ -18,14 +16,15 @@ import sqlalchemy as sa
 from vaguemestre import clock, log
 from vaguemestre.documents.headers import HEAD_LIMIT, Summary, split_head, summary
 from vaguemestre.identity.model import Rights
-from vaguemestre.mailstore import accounts, mailboxes, messages
-from vaguemestre.mailstore.model import Appended, Flag, Mailbox, NewMessage, QuotaExceededError, UnknownMailboxError
+from vaguemestre.mailstore import accounts, mailboxes
+from vaguemestre.mailstore.filing import Filing
+from vaguemestre.mailstore.model import Flag, Mailbox, NewMessage, QuotaExceededError, UnknownMailboxError
 from vaguemestre.protocols.imap import events, response_codes
 from vaguemestre.servers.imap import urls
 from vaguemestre.servers.imap.answers import Answer
 from vaguemestre.servers.imap.errors import AnswerError, refusal
 from vaguemestre.servers.imap.store import split_flags
-from vaguemestre.storage.blobs import BlobStore, BlobWriter, Sealed
+from vaguemestre.storage.blobs import BlobWriter, Sealed
 
 if TYPE_CHECKING:
     from vaguemestre.servers.imap.session import Session
@@ -188,8 +187,25 @@ class Appending:
     async def _file(self) -> Answer:
         session, mailbox = self._session, self._mailbox
         assert mailbox is not None  # noqa: S101 - a message began before the end
-        filing = _Filing(session.service.blobs, session.account().account.id, mailbox.id, self._wholes)
-        appended = await session.service.database.write_together(_file_all, filing)
+        now = clock.now_ms()
+        filing = Filing(
+            [whole.sealed for whole in self._wholes],
+            [
+                NewMessage(
+                    session.account().account.id,
+                    mailbox.id,
+                    whole.sealed.id,
+                    whole.sealed.size,
+                    whole.date if whole.date is not None else now,
+                    whole.noted,
+                    whole.flags,
+                    whole.keywords,
+                    now,
+                )
+                for whole in self._wholes
+            ],
+        )
+        appended = await session.service.database.write_together(session.service.filer.file, filing)
         session.trace("append", mailbox.name, len(appended))
         self._wholes = []
         code = response_codes.append_uid(mailbox.uid_validity, [each.uid for each in appended])
@@ -203,36 +219,3 @@ def _next(chunks: Iterator[bytes]) -> bytes | None:
 def _target(connection: sa.Connection, account_id: int, name: str) -> tuple[Mailbox, int]:
     """Where the messages go, and how many octets there is room for."""
     return mailboxes.named(connection, account_id, name), accounts.room(connection, account_id)
-
-
-@dataclass(frozen=True, slots=True)
-class _Filing:
-    """The messages of one APPEND, and where they go."""
-
-    blobs: BlobStore
-    account_id: int
-    mailbox_id: int
-    wholes: list[Whole]
-
-
-def _file_all(connection: sa.Connection, filings: Sequence[_Filing]) -> list[list[Appended]]:
-    """File the messages of several APPENDs in the caller's transaction."""
-    now = clock.now_ms()
-    filings[0].blobs.insert(connection, [whole.sealed for filing in filings for whole in filing.wholes])
-    new = [
-        NewMessage(
-            filing.account_id,
-            filing.mailbox_id,
-            whole.sealed.id,
-            whole.sealed.size,
-            whole.date if whole.date is not None else now,
-            whole.noted,
-            whole.flags,
-            whole.keywords,
-            now,
-        )
-        for filing in filings
-        for whole in filing.wholes
-    ]
-    appended = iter(messages.append(connection, new, within_quota=True))
-    return [list(islice(appended, len(filing.wholes))) for filing in filings]

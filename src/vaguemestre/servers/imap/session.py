@@ -21,6 +21,7 @@ from vaguemestre import log
 from vaguemestre.errors import VaguemestreError
 from vaguemestre.identity.model import Rights
 from vaguemestre.mailstore.access import Access, SessionEndedError
+from vaguemestre.mailstore.filing import Filer
 from vaguemestre.mailstore.structures import Keeper
 from vaguemestre.mailstore.views import Picture, Views
 from vaguemestre.protocols.imap import commands, events, response_codes, responses
@@ -61,6 +62,7 @@ class MailAccess:
     sign_in: SignIn
     database: Database
     blobs: BlobStore
+    filer: Filer
     views: Views
     texts: KeptTexts
     structures: Keeper
