@@ -8,7 +8,7 @@ a line; each login's mailboxes are emptied before they are used.
 import os
 import ssl
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from itertools import count, cycle
 from pathlib import Path
@@ -89,11 +89,13 @@ def dovecot(space: TrustSpace, folder: Path) -> Iterator[MailServer]:
 
 
 @contextmanager
-def ours(space: TrustSpace, folder: Path) -> Iterator[MailServer]:
-    """This project's."""
+def ours(space: TrustSpace, folder: Path, fronts: int = 2) -> Iterator[MailServer]:
+    """This project's, as `serve` runs it on several cores: sessions of one account are in several processes."""
     port = free_port(2)
     imap = {"listen": f"127.0.0.1:{port}", "listen_tls": f"127.0.0.1:{port + 1}"}
-    operator = Operator(space, folder / "operator", SOUTH, imap=imap, identity={"app_passwords": True})
+    processes = {"workers": fronts}
+    operator = Operator(space, folder / "operator", SOUTH, imap=imap, smtp=processes, identity={"app_passwords": True})
+    start = operator.start_process if fronts else operator.start
     numbers = count(1)
 
     def newcomer() -> Login:
@@ -103,14 +105,19 @@ def ours(space: TrustSpace, folder: Path) -> Iterator[MailServer]:
 
     def restart() -> None:
         operator.stop()
-        operator.start()
+        start()
 
     try:
-        operator.start()
+        start()
         context = ssl.create_default_context(cafile=str(space.authorities))
         yield MailServer("ours", port + 1, port, context, newcomer, restart)
     finally:
         operator.close()
+
+
+def alone(space: TrustSpace, folder: Path) -> AbstractContextManager[MailServer]:
+    """This project's, in one process."""
+    return ours(space, folder, fronts=0)
 
 
 @contextmanager
@@ -136,7 +143,7 @@ def offers(name: str) -> frozenset[str]:
     """What a server says that it can do, in capitals."""
     if name == "dovecot":
         return frozenset(_DOVECOT.split())
-    if name == "ours":
+    if name in ("ours", "alone"):
         return frozenset(
             each.upper() for each in (*session.ALWAYS, *session.SIGNED_IN, "COMPRESS=DEFLATE", "APPENDLIMIT")
         )
@@ -147,7 +154,7 @@ def offers(name: str) -> frozenset[str]:
         return peer.capabilities()
 
 
-SERVERS = {"dovecot": dovecot, "ours": ours} | ({"other": other} if "IMAP_SERVER" in os.environ else {})
+SERVERS = {"dovecot": dovecot, "ours": ours, "alone": alone} | ({"other": other} if "IMAP_SERVER" in os.environ else {})
 
 
 def _empty(peer: ImapPeer) -> None:
