@@ -93,7 +93,7 @@ def database_path(config: Config) -> Path:
 
 def keys_path(config: Config) -> Path:
     """Where the key file stands."""
-    return config.storage.keys or config.data / "operator.keys"
+    return config.key_file
 
 
 def migrate(config: Config) -> str:
@@ -246,7 +246,7 @@ def _tokens(identity: Identity) -> TokenVerifier | None:
         return None
     # Libraries that few need: an operator without Pro Santé Connect, and front processes, go without.
     from vaguemestre.identity.introspection import IntrospectionVerifier  # noqa: PLC0415
-    from vaguemestre.identity.key_sets import KeySetVerifier, Rhythm  # noqa: PLC0415
+    from vaguemestre.identity.key_sets import KeySet, KeySetVerifier, Rhythm  # noqa: PLC0415
     from vaguemestre.identity.provider import Provider  # noqa: PLC0415
     from vaguemestre.identity.tokens import Policy  # noqa: PLC0415
 
@@ -262,7 +262,7 @@ def _tokens(identity: Identity) -> TokenVerifier | None:
     trusting = updater.tls_context(_authorities(identity.authorities)) if identity.authorities else None
     if not identity.introspection:
         rhythm = Rhythm(refresh=identity.keys_refresh, kept=identity.keys_kept)
-        return KeySetVerifier(where, Provider(trusting), policy, rhythm)
+        return KeySetVerifier(KeySet(where, Provider(trusting), rhythm), policy)
     return IntrospectionVerifier(where, identity.client, _client_secret(identity), Provider(trusting), policy)
 
 
@@ -276,8 +276,8 @@ def _client_secret(identity: Identity) -> str:
             f"Le fichier du secret du client {identity.client_secret} ne peut pas être lu.",
         ) from error
     raise ConfigurationError(
-        "Introspection needs the client it asks as: [identity] client and client_secret.",
-        "L'introspection demande au nom d'un client : [identity] client et client_secret.",
+        "Introspection and browsers' sign-in need the client that we are there: [identity] client and client_secret.",
+        "L'introspection et la connexion par navigateur demandent un client : [identity] client et client_secret.",
     )
 
 
@@ -471,8 +471,11 @@ async def _operator(config: Config, entrance: Entrance) -> AsyncIterator[dict[st
         )
         delivering = asyncio.create_task(delivery.run())
         try:
-            async with _mail_programs(config, entrance, stores, trusted, judging, delivery.wake) as ports:
-                yield ports
+            async with (
+                _mail_programs(config, entrance, stores, trusted, judging, delivery.wake) as ports,
+                _web(config, stores) as port,
+            ):
+                yield {**ports, **port}
         finally:
             await _cancel(working)
             await indexer.stop()
@@ -483,6 +486,21 @@ async def _operator(config: Config, entrance: Entrance) -> AsyncIterator[dict[st
             await asyncio.gather(*(front.stop() for front in entrance.fronts), listener.stop(), delivery.stop())
             await delivering
             entrance.listening.close()
+
+
+@contextlib.asynccontextmanager
+async def _web(config: Config, stores: Stores) -> AsyncIterator[dict[str, int]]:
+    """Serve browsers, where that is configured; gives the port."""
+    if config.web is None:
+        yield {}
+        return
+    from vaguemestre.web_parts import web  # noqa: PLC0415 - a web server: few need it
+
+    identity = config.identity
+    trusting = updater.tls_context(_authorities(identity.authorities)) if identity.authorities else None
+    secret = _client_secret(identity) if identity.authorize else ""
+    async with web(config, stores.database, stores.blobs, secret, trusting) as port:
+        yield {"web": port}
 
 
 @contextlib.asynccontextmanager

@@ -18,7 +18,7 @@ import msgspec
 from vaguemestre.errors import ConfigurationError
 
 _PREFIX = "VAGUEMESTRE_"
-_PATHS_OR_ADDRESSES = (("storage", "objects"), ("trust", "list"), ("trust", "crls"))
+_PATHS_OR_ADDRESSES = (("storage", "objects"), ("trust", "list"), ("trust", "crls"), ("directory", "source"))
 
 Count = Annotated[int, msgspec.Meta(gt=0)]
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
@@ -84,6 +84,7 @@ class Identity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Who may sign in to accounts, and how it is proven. Times in seconds.
 
     Tokens: `issuer` alone is enough where its keys stand where Pro Santé Connect's do; `introspection` asks it about each.
+    Browsers: `authorize` is where people are sent to sign in, on another host than the issuer's; `level` the `acr` asked for.
     """
 
     app_passwords: bool = False
@@ -98,6 +99,8 @@ class Identity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     keys_refresh: Seconds = 3600
     keys_kept: Seconds = 86_400
     authorities: Path | None = None
+    authorize: str = ""
+    level: str = "eidas1"
     traces_kept: Seconds = 183 * 86_400
 
 
@@ -151,6 +154,41 @@ class Autoconfiguration(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     addresses: tuple[str, ...] = ()
 
 
+class Directory(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The register of professionals, and where its files come from. Times in seconds.
+
+    `source`: folders, files or https:// addresses; `authorities`: those whose certificates its servers must have, the
+    system's unless given. `withdrawal_limit` is a share of what was there.
+    """
+
+    folder: Path | None = None
+    source: tuple[str, ...] = ()
+    authorities: Path | None = None
+    refresh: Seconds = 86_400
+    withdrawal_limit: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.05
+    stale_after: Seconds = 3 * 86_400
+
+
+class Web(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What people reach with a browser. `origin` as they type it; over http on this machine only. Times in seconds.
+
+    `name` is how the operator is called on screens and in its letters.
+    """
+
+    listen: str = "0.0.0.0:443"
+    origin: str = ""
+    name: str = "Messagerie sécurisée de santé"
+    idle: Seconds = 3600
+    absolute: Seconds = 12 * 3600
+
+
+class Enrolment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who may open a mailbox: domains by code of profession (TRE_G15), `*` for any other; the version of the terms in force."""
+
+    domains: dict[str, str] = {}
+    terms: str = "1"
+
+
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One installation: an operator, an authority, or both."""
 
@@ -168,6 +206,14 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     submission: Submission | None = None
     authority: Authority | None = None
     autoconfiguration: Autoconfiguration | None = None
+    directory: Directory | None = None
+    web: Web | None = None
+    enrolment: Enrolment = Enrolment()
+
+    @property
+    def key_file(self) -> Path:
+        """Where the key file stands."""
+        return self.storage.keys or self.data / "operator.keys"
 
 
 def load(path: Path, environment: Mapping[str, str] = os.environ) -> Config:

@@ -1,4 +1,4 @@
-"""A whole trust space on one machine: an authority, two operators that trust each other, sample people.
+"""A whole trust space on one machine: an authority, two operators that trust each other, sample people, a register.
 
 What it keeps true: nothing is switched off: real certificates of the IGC-Santé profile, a signed list of the real one's
 size, revocation lists, mutual TLS, encrypted stores; only the names, the people and the X-ray are made up. What was made
@@ -19,8 +19,22 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from vaguemestre import app as composition
-from vaguemestre import clock, config, ids
+from vaguemestre import clock, config, directory_parts, ids
 from vaguemestre.config import Config
+from vaguemestre.directory import register, spellings
+from vaguemestre.directory.fictitious import edition
+from vaguemestre.directory.fictitious.population import Fiction
+from vaguemestre.directory.importation import Watch
+from vaguemestre.directory.model import (
+    Activity,
+    Address,
+    Kind,
+    Organization,
+    Origin,
+    Practitioner,
+    Qualification,
+    Qualified,
+)
 from vaguemestre.documents.compose import Attachment, compose
 from vaguemestre.evidence import journal
 from vaguemestre.evidence.journal import Recorded
@@ -84,10 +98,11 @@ HOSPITAL = Place(
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """A made space: its folder and ports, in the order authority, A, B."""
+    """A made space: its folder and ports, in the order authority, A, B; `people` are in the register that A keeps."""
 
     folder: Path
     port_base: int
+    people: int = 50_000
 
     @property
     def ports(self) -> tuple[int, int, int]:
@@ -104,7 +119,7 @@ class Space:
         return self.folder / "authority"
 
 
-def prepare(space: Space) -> bool:
+def prepare(space: Space, watch: Watch | None = None) -> bool:
     """Make what is missing; true where the space was made anew. Raises ConfigurationError, StorageFailure, OSError."""
     made = not (space.folder / "made").exists()
     if made:
@@ -116,8 +131,18 @@ def prepare(space: Space) -> bool:
         if made:
             with composition.open_stores(loaded) as stores:
                 stores.database.write(_open_accounts, place)
+    _make_register(space, watch)
     (space.folder / "made").touch()
     return made
+
+
+def in_register(space: Space) -> dict[str, int]:
+    """How many practitioners, activities, organizations and addresses the register has."""
+    kept = directory_parts.registers(_loaded(space, DENTISTS))
+    try:
+        return kept.current().read(register.counts)
+    finally:
+        kept.close()
 
 
 @asynccontextmanager
@@ -255,6 +280,8 @@ crls = ["http://127.0.0.1:{http}/crl/root.crl", "http://127.0.0.1:{http}/crl/iss
 
 [queue.routes]
 "{peer.domain}" = "127.0.0.1:{other}"
+
+[directory]
 '''
     path = space.config_file(place)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -265,6 +292,94 @@ def _open_accounts(connection: sa.Connection, place: Place) -> None:
     for person in place.people:
         if accounts.destination(connection, person.address) is None:
             accounts.create(connection, person.kind, person.address, person.name)
+
+
+def _make_register(space: Space, watch: Watch | None) -> None:
+    place = directory_parts.place(_loaded(space, DENTISTS))
+    if not (place.folder / "current").exists():
+        edition.make(place, Fiction(space.people), watch)
+    kept = place.open()
+    try:
+        kept.write(_introduce)
+    finally:
+        kept.close()
+
+
+def _introduce(connection: sa.Connection) -> None:
+    """Put the sample people in the register, as their operators would."""
+    dentist, practice = "99700000013", "Cabinet dentaire des Lilas"
+    surgeon, hospital = "99700000021", "C.H. DE DEMONSTRATION, SITE NORD"
+    if register.knows(connection, f"8{dentist}"):
+        return
+    revision = register.begin(connection, Origin.OPERATOR)
+    person, place, activity, address = (
+        register.following(connection, kind) for kind in (Practitioner, Organization, Activity, Address)
+    )
+    standing = (True, Origin.OPERATOR, revision)
+    register.put(
+        connection,
+        Practitioner(person, f"8{dentist}", dentist, "MME", "DR", "LEFÈVRE", "CLAIRE", "40", "C", *standing),
+        Practitioner(person + 1, f"8{surgeon}", surgeon, "M", "DR", "BENALI", "KARIM", "10", "C", *standing),
+        Qualification(person, Qualified.PROFESSION, "C", "40"),
+        Qualification(person + 1, Qualified.PROFESSION, "C", "10"),
+        Qualification(person + 1, Qualified.KNOW_HOW, "S", "SM06"),
+        _organization(place, "R99700000013001", practice, "SA07", ("12", "R", "de Paris", "93260", "93045", "LES LILAS"),
+                      revision, rank="99700000013010"),
+        _organization(place + 1, "F997800008", hospital, "SA01", ("1", "PL", "de l'Hôpital", "69003", "69383", "LYON"),
+                      revision, finess="997800008"),
+        Activity(activity, "", person, place, "40", "C", "L", "FON-01", "GENR01", "", *standing),
+        Activity(activity + 1, "", person + 1, place + 1, "10", "C", "S", "FON-21", "GENR01", "", *standing),
+    )  # fmt: skip
+    bearers: dict[Kind, dict[Place, tuple[int | None, int | None]]] = {
+        Kind.PERSON: {DENTISTS: (person, place), HOSPITAL: (person + 1, place + 1)},
+        Kind.PRACTICE: {DENTISTS: (person, None)},
+        Kind.ORGANIZATION: {HOSPITAL: (None, place + 1)},
+        Kind.APPLICATION: {HOSPITAL: (None, place + 1)},
+    }
+    for operator in (DENTISTS, HOSPITAL):
+        for number, each in enumerate(operator.people[:-1]):  # not the postmaster, whom nobody looks for
+            kind = Kind(each.kind.value)
+            practitioner_id, organization_id = bearers[kind][operator]
+            register.put(
+                connection,
+                Address(
+                    address,
+                    each.address,
+                    kind,
+                    practitioner_id,
+                    organization_id,
+                    service="Stomatologie" if kind is Kind.ORGANIZATION else "",
+                    description="" if kind is Kind.PERSON else each.name,
+                    responsible="",
+                    rank=1 if number == 0 else None,
+                    digitization=None,
+                    red_list=False,
+                    operator=operator.domain,
+                    published_at=clock.now_ms(),
+                    active=True,
+                    origin=Origin.OPERATOR,
+                    revision=revision,
+                ),
+            )
+            address += 1
+    spellings.refresh(connection, revision - 1)
+
+
+def _organization(
+    id_: int,
+    technical_id: str,
+    name: str,
+    sector: str,
+    where: tuple[str, str, str, str, str, str],
+    revision: int,
+    finess: str = "",
+    rank: str = "",
+) -> Organization:
+    number, kind, street, postcode, commune, city = where
+    return Organization(
+        id_, technical_id, finess, "", "", "", rank, name, "", sector, "", "", "", number, "", kind, street, "", "",
+        postcode, commune, city, postcode[:2], "99000", "", "", "", "", "", None, True, Origin.OPERATOR, revision,
+    )  # fmt: skip
 
 
 def _entries(connection: sa.Connection, subject: str) -> list[Recorded]:

@@ -328,9 +328,9 @@ def test_the_command_runs_as_a_module_and_as_a_process() -> None:
 
 def test_the_demo_s_letter_arrives(tmp_path: Path) -> None:
     """`make demo ARGS=--check`: the journey of the letter as JSON, exit code 0."""
-    base = str(free_port(100))
+    place = ["--data", str(tmp_path / "demo"), "--port-base", str(free_port(100)), "--people", "2000"]
     done = subprocess.run(
-        [sys.executable, "-m", "vaguemestre", "demo", "--data", str(tmp_path / "demo"), "--port-base", base, "--check"],
+        [sys.executable, "-m", "vaguemestre", "demo", *place, "--check"],
         check=False,
         capture_output=True,
         text=True,
@@ -341,6 +341,8 @@ def test_the_demo_s_letter_arrives(tmp_path: Path) -> None:
     assert journey["ok"] is True
     assert journey["attachments"] == {"panoramic.jpg": True, "report.pdf": True}
     assert [hop["event"] for hop in journey["hops"]] == ["submission", "acceptance", "delivery", "relay"]
+    assert journey["register"]["practitioners"] == 2002  # and those who have a mailbox here
+    assert journey["register"]["addresses"] > 300
 
 
 def test_mail_is_found_by_its_words_before_and_after_it_is_indexed(north: Operator) -> None:

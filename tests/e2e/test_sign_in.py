@@ -20,7 +20,7 @@ from vaguemestre.evidence.recorder import Recorder
 from vaguemestre.identity import app_passwords, grants
 from vaguemestre.identity.client_certificates import Presented, StandingFailure
 from vaguemestre.identity.introspection import IntrospectionVerifier
-from vaguemestre.identity.key_sets import KeySetVerifier
+from vaguemestre.identity.key_sets import KeySet, KeySetVerifier
 from vaguemestre.identity.model import Means, Rights
 from vaguemestre.identity.permissions import ADMINISTRATOR
 from vaguemestre.identity.provider import Provider
@@ -76,7 +76,7 @@ class Door:
 
     def by_keys(self) -> "Door":
         policy = Policy(self.provider.issuer, frozenset({AUDIENCE}))
-        self.tokens = lambda: KeySetVerifier(self.provider.certs, Provider(), policy)
+        self.tokens = lambda: KeySetVerifier(KeySet(self.provider.certs, Provider()), policy)
         return self
 
     def by_asking(self) -> "Door":
@@ -210,7 +210,7 @@ def test_the_session_outlives_the_token(door: Door) -> None:
         assert ended == []
 
     policy = Policy(door.provider.issuer)
-    door.tokens = lambda: KeySetVerifier(door.provider.certs, Provider(), policy)
+    door.tokens = lambda: KeySetVerifier(KeySet(door.provider.certs, Provider()), policy)
     door.run(journey)
 
 

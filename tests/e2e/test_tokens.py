@@ -20,7 +20,7 @@ from simulators.openid_provider import (
     b64,
 )
 from vaguemestre.identity.introspection import IntrospectionVerifier
-from vaguemestre.identity.key_sets import KeySetVerifier, Rhythm
+from vaguemestre.identity.key_sets import KeySet, KeySetVerifier, Rhythm
 from vaguemestre.identity.provider import Provider
 from vaguemestre.identity.tokens import Policy, ProviderFailure, TokenError, TokenVerifier
 
@@ -56,7 +56,7 @@ def provider() -> Iterator[OpenIdProvider]:
 
 def by_keys(provider: OpenIdProvider, watch: Callable[[], float] = time.monotonic, **rhythm: float) -> KeySetVerifier:
     policy = Policy(provider.issuer, frozenset({AUDIENCE}))
-    return KeySetVerifier(provider.certs, Provider(timeout=5), policy, Rhythm(**rhythm), elapsed=watch)
+    return KeySetVerifier(KeySet(provider.certs, Provider(timeout=5), Rhythm(**rhythm), elapsed=watch), policy)
 
 
 def by_asking(provider: OpenIdProvider, secret: str = SECRET, timeout: float = 5) -> IntrospectionVerifier:

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from simulators.openid_provider import SigningKey, b64
-from vaguemestre.identity.key_sets import KeySetVerifier
+from vaguemestre.identity.key_sets import KeySet, KeySetVerifier
 from vaguemestre.identity.provider import Provider
 from vaguemestre.identity.tokens import Policy, ProviderFailure, TokenError
 
@@ -56,7 +56,7 @@ def runner() -> Iterator[asyncio.Runner]:
 
 
 async def refused(published: Any, token: str) -> bool:
-    verifier = KeySetVerifier("", Publishing(published), Policy(ISSUER))
+    verifier = KeySetVerifier(KeySet("", Publishing(published)), Policy(ISSUER))
     try:
         await verifier.verify(token)
     except (TokenError, ProviderFailure):

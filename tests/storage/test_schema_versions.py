@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
+import vaguemestre.enrolment.tables
 import vaguemestre.evidence.tables
 import vaguemestre.identity.tables
 import vaguemestre.mailstore.tables

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from vaguemestre import demonstration, log
 from vaguemestre.cli.presentation import iso, octets, refusals
+from vaguemestre.cli.progress import Bar
 from vaguemestre.clock import from_ms
 from vaguemestre.demonstration import DENTISTS, HOSPITAL, Journey, Space
 from vaguemestre.errors import ConfigurationError
@@ -31,12 +32,20 @@ _TITLES = {
     "repetition": "répétition reconnue / repetition recognised",
     "notification": "auteur averti / author told",
 }
+_PARTS = {
+    "making": "Personnes fictives / fictitious people",
+    "people": "Annuaire : personnes / directory: people",
+    "addresses": "Annuaire : adresses / directory: addresses",
+}
 _DETAILS = ("peer", "certificate", "tls", "list", "reply", "why", "rule")
 
 
 def demo(
     data: Annotated[Path | None, typer.Option("--data", metavar="DIR", help="Where the space stands.")] = None,
     port_base: Annotated[int, typer.Option("--port-base", min=1024, max=65_000, metavar="N")] = 42_000,
+    people: Annotated[
+        int, typer.Option("--people", min=1, max=5_000_000, metavar="N", help="In the register, at the first start.")
+    ] = 50_000,
     check: Annotated[
         bool, typer.Option("--check", help="Send the letter once, print its journey as JSON, stop.")
     ] = False,
@@ -45,7 +54,7 @@ def demo(
     folder = data or Path(os.environ.get("XDG_DATA_HOME", Path.home() / ".local/share")) / "vaguemestre" / "demo"
     with refusals(check):
         log.configure("ERROR" if check else "WARNING")
-        if not uvloop.run(_demo(Space(folder.absolute(), port_base), check)):
+        if not uvloop.run(_demo(Space(folder.absolute(), port_base, people), check)):
             raise typer.Exit(1)
 
 
@@ -60,20 +69,28 @@ async def _demo(space: Space, check: bool) -> bool:
     )
     console.print(f"  dossier / folder  {space.folder}")
     if not (space.folder / "made").exists():
-        console.print("  premier démarrage : autorité, certificats, liste, boîtes… / first start, a few seconds…")
-    await asyncio.to_thread(demonstration.prepare, space)
+        console.print(
+            "  premier démarrage : autorité, certificats, liste, boîtes, annuaire… / first start, some seconds…"
+        )
+    with Bar(_PARTS) as bar:
+        await asyncio.to_thread(demonstration.prepare, space, bar)
+    counts = await asyncio.to_thread(demonstration.in_register, space)
     try:
         async with demonstration.running(space):
             http, port_a, port_b = space.ports
             console.print(f"  autorité / authority  http://127.0.0.1:{http}/listeblanchemssante.xml")
             console.print(f"  opérateur A  {DENTISTS.domain}  127.0.0.1:{port_a}")
             console.print(f"  opérateur B  {HOSPITAL.domain}  127.0.0.1:{port_b}")
+            console.print(
+                f"  annuaire / directory  {counts['practitioners']} professionnels fictifs / fictitious professionals, "
+                f"{counts['organizations']} structures / organizations, {counts['addresses']} adresses / addresses"
+            )
             console.print(f"  prêt en / ready in {time.monotonic() - start:.1f} s\n")
             sent = await asyncio.to_thread(demonstration.send_letter, space)
             journey = await demonstration.follow(space, sent)
             arrived = journey.arrived is not None and all(journey.attachments.values())
             if check:
-                print(json.dumps(_journey_facts(sent, journey, arrived), ensure_ascii=False))
+                print(json.dumps(_journey_facts(sent, journey, arrived) | {"register": counts}, ensure_ascii=False))
                 return arrived
             _tell(console, sent, journey)
             _suggest(console, space)

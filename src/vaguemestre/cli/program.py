@@ -2,7 +2,22 @@
 
 import typer
 
-from vaguemestre.cli import account, database, demo, dns, doctor, evidence, mailbox, queue, send, serve, transfer, trust
+from vaguemestre.cli import (
+    account,
+    database,
+    demo,
+    directory,
+    directory_import,
+    dns,
+    doctor,
+    evidence,
+    mailbox,
+    queue,
+    send,
+    serve,
+    transfer,
+    trust,
+)
 
 program = typer.Typer(
     name="vaguemestre",
@@ -19,9 +34,11 @@ program.command("dns")(dns.dns)
 account.app.command("import")(transfer.import_)
 account.app.command()(transfer.export)
 account.app.command()(transfer.migrate)
+directory.app.command("import")(directory_import.import_)
 program.add_typer(account.app, name="account")
 program.add_typer(mailbox.app, name="mailbox")
 program.add_typer(queue.app, name="queue")
 program.add_typer(evidence.app, name="evidence")
 program.add_typer(database.app, name="db")
+program.add_typer(directory.app, name="directory")
 program.add_typer(trust.app, name="trust")

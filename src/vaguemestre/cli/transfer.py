@@ -4,16 +4,14 @@ import hashlib
 import sys
 from contextlib import closing
 from pathlib import Path
-from types import TracebackType
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from vaguemestre import app as composition
 from vaguemestre import ids
 from vaguemestre.cli.presentation import AsJson, ConfigFile, load, octets, refusals, show
+from vaguemestre.cli.progress import Bar
 from vaguemestre.config import Config
 from vaguemestre.documents.encoded_words import printable
 from vaguemestre.errors import ConfigurationError
@@ -47,7 +45,7 @@ def import_(
         with (
             files.alone(_lock(loaded, account.id)),
             closing(formats.source(source, format_, mailbox)) as opened,
-            _Bar() as bar,
+            Bar(_PARTS) as bar,
         ):
             report = importation.run(stores.database, stores.blobs, address, opened, bar)
     _tell(as_json, report)
@@ -64,7 +62,7 @@ def export(
     with refusals(as_json), composition.open_stores(load(config)) as stores:
         name = stores.database.read(accounts.get, address).address
         sink = formats.sink(target, format_, name)
-        with _Bar() as bar:
+        with Bar(_PARTS) as bar:
             report = exportation.run(
                 stores.database, stores.blobs, address, sink, lambda: formats.source(target, format_), bar
             )
@@ -104,7 +102,7 @@ def migrate(
             notes = _notes(loaded, account.id, server)
             if afresh:
                 notes.unlink(missing_ok=True)
-            with closing(RemoteSource(server, Notes(notes, ids.to_text(account.id)))) as source, _Bar() as bar:
+            with closing(RemoteSource(server, Notes(notes, ids.to_text(account.id)))) as source, Bar(_PARTS) as bar:
                 report = importation.run(stores.database, stores.blobs, address, source, bar)
     _tell(as_json, report)
 
@@ -133,31 +131,6 @@ def _secret(file: Path | None) -> str:
             "Il manque le secret pour s'identifier : saisissez-le, ou donnez un fichier par --secret-file.",
         )
     return secret
-
-
-class _Bar:
-    """A progress bar on standard error, where that is a terminal."""
-
-    def __init__(self) -> None:
-        columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-        self._progress = Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty())
-        self._task: TaskID | None = None
-
-    def __enter__(self) -> Self:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
-        self._progress.stop()
-
-    def begin(self, part: str, total: int) -> None:
-        """Show another bar."""
-        self._task = self._progress.add_task(_PARTS.get(part, part), total=max(total, 1))
-
-    def advance(self, steps: int) -> None:
-        """Move the last one on."""
-        if self._task is not None:
-            self._progress.advance(self._task, steps)
 
 
 def _tell(as_json: bool, report: Report) -> None:

@@ -1,5 +1,7 @@
 """Tokens proven by the provider's published keys (JWKS, RFC 7517): no question asked at each sign-in.
 
+A `KeySet` proves where any token of the provider comes from; a `KeySetVerifier` says whom an access token names.
+
 Kept true: a key serves because the provider publishes it, and stops within `refresh` of being withdrawn, or `kept` while the
 provider cannot be reached: its outages stop nobody whose token it signed before. A token signed by a key not seen yet makes
 us look again, once in `pause` at most, whatever strangers send.
@@ -51,29 +53,26 @@ class Rhythm:
     kept: float = 86_400.0
 
 
-class KeySetVerifier:
-    """Verifies tokens by the keys published at an address. Use from one event loop; `close` it."""
+class KeySet:
+    """The keys published at an address. Use from one event loop; `close` it."""
 
     def __init__(
         self,
         address: str,
         provider: Provider,
-        policy: Policy,
         rhythm: Rhythm = Rhythm(),
         *,
-        now: clock.Clock = clock.now,
         elapsed: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._address, self._provider, self._policy, self._rhythm = address, provider, policy, rhythm
-        self._now, self._elapsed = now, elapsed
+        self._address, self._provider, self._rhythm, self._elapsed = address, provider, rhythm, elapsed
         self._keys: dict[str, Key] = {}
         self._fetched = self._tried = float("-inf")
         self._failure: ProviderFailure | None = None
         self._fetching = asyncio.Lock()
         self._renewal: asyncio.Task[None] | None = None
 
-    async def verify(self, token: str) -> Claims:
-        """Whom a token names, by the rules of `tokens`. Raises TokenError, ProviderFailure."""
+    async def prove(self, token: str) -> dict[str, Any]:
+        """The claims of a token that the provider signed: rules 1 to 4 of `tokens`. Raises TokenError, ProviderFailure."""
         signed, header = _extract(token)
         key = await self._key(header)
         try:
@@ -83,10 +82,9 @@ class KeySetVerifier:
         if not good:
             raise TokenError("token-signature")
         try:
-            claims = msgspec.json.decode(signed.payload or b"", type=dict[str, Any])
+            return msgspec.json.decode(signed.payload or b"", type=dict[str, Any])
         except (msgspec.DecodeError, RecursionError) as error:
             raise TokenError("token-malformed") from error
-        return tokens.judge(claims, self._policy, self._now())
 
     async def close(self) -> None:
         """Stop fetching, and close the connections."""
@@ -143,6 +141,21 @@ class KeySetVerifier:
                 _log.error("the provider's keys could not be fetched", detail=failure.detail)
                 return
             self._keys, self._fetched, self._failure = keys, self._elapsed(), None
+
+
+class KeySetVerifier:
+    """Verifies access tokens by a set of keys. `close` it."""
+
+    def __init__(self, keys: KeySet, policy: Policy, *, now: clock.Clock = clock.now) -> None:
+        self._keys, self._policy, self._now = keys, policy, now
+
+    async def verify(self, token: str) -> Claims:
+        """Whom a token names, by the rules of `tokens`. Raises TokenError, ProviderFailure."""
+        return tokens.judge(await self._keys.prove(token), self._policy, self._now())
+
+    async def close(self) -> None:
+        """Let go of the keys' connections."""
+        await self._keys.close()
 
 
 def _extract(token: str) -> tuple[jws.CompactSignature, dict[str, Any]]:

@@ -9,10 +9,10 @@ import re
 from dataclasses import dataclass
 from enum import IntFlag, StrEnum
 
+from vaguemestre.directory import identifiers
 from vaguemestre.errors import VaguemestreError
 
 _RPPS_PREFIX = "8"
-_RPPS = re.compile(r"[0-9]{11}")
 _NATIONAL_ID = re.compile(r"[0-9][0-9A-Za-z/.-]{4,62}")
 _MOST_LABEL = 80
 
@@ -35,6 +35,9 @@ class Means(StrEnum):
     TOKEN = "token"  # noqa: S105 - a word, no secret
     APP_PASSWORD = "app-password"  # noqa: S105 - a word, no secret
     CERTIFICATE = "certificate"
+    PRO_SANTE_CONNECT = "pro-sante-connect"
+    PASSKEY = "passkey"
+    INVITATION = "invitation"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +110,7 @@ def rpps(text: str) -> str:
     number = text.replace(" ", "")
     if len(number) == 12 and number.startswith(_RPPS_PREFIX):
         number = number[1:]
-    if not _RPPS.fullmatch(number) or _luhn(number):
+    if identifiers.rpps(number):
         raise NationalIdError(text)
     return _RPPS_PREFIX + number
 
@@ -145,9 +148,3 @@ def label(text: str) -> str:
             "Un libellé tient en une ligne de 1 à 80 caractères, par exemple « Téléphone ».",
         )
     return written
-
-
-def _luhn(digits: str) -> int:
-    """Zero when the last digit is the right key (ISO/IEC 7812-1, annex B)."""
-    doubled = [int(digit) * (2 if place % 2 else 1) for place, digit in enumerate(reversed(digits))]
-    return sum(value - 9 if value > 9 else value for value in doubled) % 10

@@ -40,6 +40,11 @@ def get(connection: sa.Connection, national_id: str) -> Person:
     return found
 
 
+def numbered(connection: sa.Connection, person_id: int) -> Person:
+    """The person of a number that a row of ours holds: there is one."""
+    return person(connection.execute(sa.select(persons).where(persons.c.id == person_id)).one())
+
+
 def person(row: Any) -> Person:
     """The person in a row that has the columns of `persons`."""
     return Person(row.id, row.national_id, row.name)

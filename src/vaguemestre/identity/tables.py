@@ -90,3 +90,72 @@ traces = sa.Table(
     sa.Index("ix_traces_account_id_at", "account_id", "at"),
     sa.Index("ix_traces_at", "at"),
 )
+
+# What a person signs in with every day. `sign_count` as the authenticator last told; `cloned` once it went back.
+passkeys = sa.Table(
+    "passkeys",
+    metadata,
+    _id(),
+    sa.Column("person_id", sa.ForeignKey("persons.id"), nullable=False),
+    sa.Column("credential", sa.LargeBinary, nullable=False),
+    sa.Column("public_key", sa.LargeBinary, nullable=False),
+    sa.Column("sign_count", sa.BigInteger, nullable=False),
+    sa.Column("synced", sa.Boolean, nullable=False),
+    sa.Column("cloned", sa.Boolean, nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("used_at", sa.BigInteger, nullable=True),
+    sa.UniqueConstraint("credential"),
+    sa.Index("ix_passkeys_person_id", "person_id"),
+)
+
+# The secret of one-time codes, sealed under an operator's key; no code of a step up to `last_step` serves again.
+one_time_secrets = sa.Table(
+    "one_time_secrets",
+    metadata,
+    sa.Column("person_id", sa.ForeignKey("persons.id"), primary_key=True, autoincrement=False),
+    sa.Column("key_number", sa.Integer, nullable=False),
+    sa.Column("sealed", sa.LargeBinary, nullable=False),
+    sa.Column("last_step", sa.BigInteger, nullable=False),
+    sa.Column("confirmed_at", sa.BigInteger, nullable=True),
+)
+
+recovery_codes = sa.Table(
+    "recovery_codes",
+    metadata,
+    sa.Column("person_id", sa.ForeignKey("persons.id"), primary_key=True, autoincrement=False),
+    sa.Column("digest", sa.LargeBinary(32), primary_key=True),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# `digest` of the secret in the browser, `former` of the one before; times in Unix milliseconds.
+web_sessions = sa.Table(
+    "web_sessions",
+    metadata,
+    _id(),
+    sa.Column("person_id", sa.ForeignKey("persons.id"), nullable=False),
+    sa.Column("digest", sa.LargeBinary(32), nullable=False),
+    sa.Column("former", sa.LargeBinary(32), nullable=False),
+    sa.Column("means", sa.Text, nullable=False),
+    sa.Column("device", sa.Text, nullable=False),
+    sa.Column("network", sa.Text, nullable=False),
+    sa.Column("began_at", sa.BigInteger, nullable=False),
+    sa.Column("used_at", sa.BigInteger, nullable=False),
+    sa.Column("rotated_at", sa.BigInteger, nullable=False),
+    sa.Column("proved_at", sa.BigInteger, nullable=False),
+    sa.UniqueConstraint("digest"),
+    sa.Index("ix_web_sessions_former", "former"),
+    sa.Index("ix_web_sessions_person_id", "person_id"),
+)
+
+# What waits for an answer, by digest of the secret that the browser holds.
+sign_in_flows = sa.Table(
+    "sign_in_flows",
+    metadata,
+    sa.Column("digest", sa.LargeBinary(32), primary_key=True),
+    sa.Column("content", sa.Text, nullable=False),
+    sa.Column("until", sa.BigInteger, nullable=False),
+    sa.Index("ix_sign_in_flows_until", "until"),
+    sqlite_with_rowid=False,
+)

@@ -84,11 +84,11 @@ def judge(claims: Mapping[str, Any], policy: Policy, at: datetime) -> Claims:
     """Rules 5 to 9, on the claims of a token whose origin is proven. Raises TokenError."""
     if claims.get("iss") != policy.issuer:
         raise TokenError("token-issuer")
-    expires = _date(claims, "exp")
+    expires = date(claims, "exp")
     if expires is None or at >= expires + policy.skew:
         raise TokenError("token-expired")
     for name in ("nbf", "iat"):
-        begins = _date(claims, name)
+        begins = date(claims, name)
         if begins is not None and at < begins - policy.skew:
             raise TokenError("token-not-yet-valid")
     audience = claims.get("aud", [])
@@ -114,7 +114,7 @@ def _person(claims: Mapping[str, Any]) -> str:
         raise TokenError("token-person") from error
 
 
-def _date(claims: Mapping[str, Any], name: str) -> datetime | None:
+def date(claims: Mapping[str, Any], name: str) -> datetime | None:
     """A NumericDate (RFC 7519 §2), or None where there is none."""
     value = claims.get(name)
     if value is None:

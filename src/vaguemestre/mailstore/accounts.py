@@ -85,6 +85,11 @@ def get(connection: sa.Connection, address: str) -> Account:
     return _account(row)
 
 
+def numbered(connection: sa.Connection, account_id: int) -> Account:
+    """The account of a number that a row of ours holds: there is one, for none is ever deleted."""
+    return _account(connection.execute(sa.select(accounts).where(accounts.c.id == account_id)).one())
+
+
 def listing(connection: sa.Connection) -> list[Account]:
     """Every account, by address."""
     return [_account(row) for row in connection.execute(sa.select(accounts).order_by(accounts.c.address))]

@@ -13,7 +13,8 @@ which keeps a thousand prepared texts, keeps one of it. `ColumnSelect` likewise 
 import sys
 from array import array
 from collections import namedtuple
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import chain
 from typing import Any
 
@@ -42,6 +43,33 @@ class BulkInsert:
         for start in range(0, len(rows), step):
             part = rows[start : start + step]
             _execute(connection, self._head + ", ".join([row] * len(part)), chain.from_iterable(part))
+
+
+class BulkLoad:
+    """INSERT of whole rows, by the hundred thousand: the driver's own loop on SQLite, COPY on PostgreSQL.
+
+    For a process that has no other thread to serve: see above.
+    """
+
+    def __init__(self, table: sa.Table, *columns: str) -> None:
+        names = ", ".join(table.c[name].name for name in columns)
+        marks = ", ".join("?" * len(columns))
+        self._sqlite = f"INSERT INTO {table.name} ({names}) VALUES ({marks})"  # noqa: S608 - names of this code
+        self._postgresql = f"COPY {table.name} ({names}) FROM STDIN"
+
+    def run(self, connection: sa.Connection, rows: Sequence[Sequence[Any]]) -> None:
+        """Insert rows; each has a value for every column, in order."""
+        if not rows:
+            return
+        with _translated(connection, self._sqlite):
+            cursor = connection.connection.cursor()
+            if connection.dialect.name != "postgresql":
+                cursor.executemany(self._sqlite, rows)
+                return
+            driver: Any = cursor
+            with driver.copy(self._postgresql) as copy:
+                for row in rows:
+                    copy.write_row(row)
 
 
 class BulkUpdate:
@@ -176,14 +204,31 @@ def _json(numbers: list[int]) -> str:
 
 def _execute(connection: sa.Connection, text: str, values: Iterable[Any], **options: Any) -> Any:
     """Run a statement on the driver's own cursor: SQLAlchemy's share of a statement costs more than this one does."""
-    cursor, dialect = connection.connection.cursor(), connection.dialect
-    assert dialect.loaded_dbapi is not None  # noqa: S101 - a connection has a driver
+    cursor = connection.connection.cursor()
     try:
         cursor.execute(text, values if isinstance(values, dict) else tuple(values), **options)
-    except dialect.loaded_dbapi.Error as error:
-        base: Any = dialect.loaded_dbapi.Error
-        raise sa.exc.DBAPIError.instance(text, None, error, base, hide_parameters=True, dialect=dialect) from error
+    except _driver(connection).Error as error:
+        raise _as_sqlalchemy(connection, text, error) from error
     return cursor
+
+
+@contextmanager
+def _translated(connection: sa.Connection, text: str) -> Iterator[None]:
+    """What the driver raises, as SQLAlchemy would."""
+    try:
+        yield
+    except _driver(connection).Error as error:
+        raise _as_sqlalchemy(connection, text, error) from error
+
+
+def _driver(connection: sa.Connection) -> Any:
+    assert connection.dialect.loaded_dbapi is not None  # noqa: S101 - a connection has a driver
+    return connection.dialect.loaded_dbapi
+
+
+def _as_sqlalchemy(connection: sa.Connection, text: str, error: Exception) -> Exception:
+    dialect, base = connection.dialect, _driver(connection).Error
+    return sa.exc.DBAPIError.instance(text, None, error, base, hide_parameters=True, dialect=dialect)
 
 
 def _mark(connection: sa.Connection) -> str:

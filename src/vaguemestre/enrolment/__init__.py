@@ -1,0 +1,1 @@
+"""From a proven identity to a mailbox: who somebody is in the register, which address they get, and its life."""

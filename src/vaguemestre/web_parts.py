@@ -1,0 +1,119 @@
+"""The composition of what people reach with a browser: from a Config to an application that answers."""
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from urllib.parse import urlsplit
+
+from starlette.applications import Starlette
+
+from vaguemestre import directory_parts, jobs
+from vaguemestre.config import Config, Web, address
+from vaguemestre.directory.register import Registers
+from vaguemestre.enrolment.enrol import Rules
+from vaguemestre.enrolment.notices import Notices
+from vaguemestre.errors import ConfigurationError
+from vaguemestre.evidence.recorder import Recorder
+from vaguemestre.identity import oidc, sessions
+from vaguemestre.identity.key_sets import KeySet, Rhythm
+from vaguemestre.identity.oidc import OpenIdClient, Registration
+from vaguemestre.identity.passkeys import Site
+from vaguemestre.identity.provider import Provider
+from vaguemestre.identity.sessions import Limits
+from vaguemestre.jobs import Job
+from vaguemestre.servers.http import HttpServer, server_context
+from vaguemestre.servers.web.door import Door
+from vaguemestre.servers.web.enrolment import EnrolmentDesk
+from vaguemestre.servers.web.own import OwnDesk
+from vaguemestre.servers.web.sign_in import BACK, SignInDesk
+from vaguemestre.storage.blobs import BlobStore
+from vaguemestre.storage.database import Database
+
+_HOUR_S = 3600.0
+_HERE = ("localhost", "127.0.0.1", "::1")
+
+
+@contextlib.asynccontextmanager
+async def web(
+    config: Config, database: Database, blobs: BlobStore, secret: str, trusting: ssl.SSLContext | None
+) -> AsyncIterator[int]:
+    """Serve browsers; gives the port. `secret` is ours at the provider of identity, whose certificates `trusting` judges."""
+    assert config.web is not None  # noqa: S101 - the caller checked
+    own, site = config.web, _site(config.web)
+    tls = None
+    if own.origin.startswith("https://"):
+        if config.tls is None:
+            raise ConfigurationError("[web] needs the certificate of [tls].", "[web] demande le certificat de [tls].")
+        tls = server_context(config.tls.certificate, config.tls.key)
+    limits = Limits(idle=int(own.idle * 1000), absolute=int(own.absolute * 1000))
+    door, notices = Door(database, own.origin, limits), Notices(blobs, own.name)
+    provider = _provider(config, secret, trusting)
+    registers = directory_parts.registers(config) if config.enrolment.domains else None
+    server = HttpServer(application(config, door, site, notices, provider, registers, blobs), *address(own.listen), tls)
+
+    async def forget() -> None:
+        await database.write_async(sessions.forget, limits)
+
+    port = await server.start()
+    forgetting = asyncio.create_task(jobs.run([Job("forget sessions that ended", _HOUR_S, forget)]))
+    try:
+        yield port
+    finally:
+        forgetting.cancel()
+        await asyncio.wait([forgetting])
+        await server.stop()
+        if provider is not None:
+            await provider.close()
+        if registers is not None:
+            registers.close()
+
+
+def application(
+    config: Config,
+    door: Door,
+    site: Site,
+    notices: Notices,
+    provider: OpenIdClient | None,
+    registers: Registers | None,
+    blobs: BlobStore,
+) -> Starlette:
+    """The HTTP face."""
+    sign_in = SignInDesk(door, site, Recorder(door.database), provider)
+    routes = [*sign_in.routes(), *OwnDesk(door, sign_in, site, notices, blobs.ring).routes()]
+    if registers is not None:
+        rules = Rules(config.enrolment.domains, config.enrolment.terms)
+        routes += EnrolmentDesk(door, registers, rules, notices).routes()
+    return Starlette(routes=routes)
+
+
+def _site(web_: Web) -> Site:
+    """Whom passkeys are for. Raises ConfigurationError."""
+    parts = urlsplit(web_.origin)
+    safe = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _HERE)
+    if not safe or not parts.hostname or parts.path or parts.query or web_.origin != web_.origin.lower():
+        raise ConfigurationError(
+            "[web] origin is the address that people type, such as https://messagerie.example.fr, and nothing after the host.",
+            "[web] origin est l'adresse que l'on tape, par exemple https://messagerie.example.fr, sans rien après l'hôte.",
+        )
+    return Site(parts.hostname, web_.name, (web_.origin,))
+
+
+def _provider(config: Config, secret: str, trusting: ssl.SSLContext | None) -> OpenIdClient | None:
+    """The client of Pro Santé Connect, or None where people are sent nowhere."""
+    own, web_ = config.identity, config.web
+    if not own.authorize or web_ is None:
+        return None
+    registration = Registration(
+        own.issuer,
+        own.client,
+        secret,
+        web_.origin + BACK,
+        level=own.level,
+        skew=timedelta(seconds=own.skew),
+    )
+    endpoints = oidc.usual(own.issuer, own.authorize)
+    rhythm = Rhythm(refresh=own.keys_refresh, kept=own.keys_kept)
+    keys = KeySet(own.jwks or endpoints.certs, Provider(trusting), rhythm)
+    return OpenIdClient(registration, endpoints, Provider(trusting), keys)
