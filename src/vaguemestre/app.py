@@ -13,16 +13,13 @@ import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import uvloop
-from OpenSSL import SSL
 
-from vaguemestre import clock, jobs, log
+from vaguemestre import clock, jobs, log, mail_parts
 from vaguemestre.config import Autoconfiguration, Config, Identity, Imap, Tls, Trust, address
-from vaguemestre.config import Submission as Sending
 from vaguemestre.documents.autoconfiguration import Service, Settings
 from vaguemestre.errors import ConfigurationError, VaguemestreError
 from vaguemestre.evidence import journal
@@ -34,14 +31,12 @@ from vaguemestre.identity.traces import Tracer
 from vaguemestre.jobs import Job
 from vaguemestre.mailstore import changes
 from vaguemestre.mailstore.indexer import Indexer
-from vaguemestre.mailstore.views import Views
 from vaguemestre.protocols import tls
 from vaguemestre.servers import workers
 from vaguemestre.servers.limits import Admittance, ServerLimits, SharedAdmittance
 from vaguemestre.servers.listener import Listener
 from vaguemestre.servers.sign_in import SignIn
 from vaguemestre.servers.smtp import Operator, Session
-from vaguemestre.servers.stream import Stream
 from vaguemestre.servers.verbs import of_mail_programs
 from vaguemestre.servers.workers import Front, RemoteDesk
 from vaguemestre.storage import database, keys, schema
@@ -65,10 +60,8 @@ from vaguemestre.trust.updater import Outcome, Refreshed
 _RECEPTIONS_KEPT_MS = 10 * 86_400_000  # no peer goes on trying for ten days
 _EXPUNGES_KEPT_MS = 90 * 86_400_000  # a mail program away for longer reads the mailbox anew (RFC 7162 §5.3)
 _DAY_S = 86_400.0
-_POLL_S = 1.0  # what another process files, such as `vaguemestre send`, is seen this much later
 _RENEW_AGAIN_S = 5.0
 _QUESTION_LIFE_S = 30.0  # a mail program's: each document is there within milliseconds
-_READING = ("imap", "imaps")
 _MOST_WORKERS = 3  # by default: one writer keeps no more of them busy, and each takes some 40 MB
 _GC_THRESHOLDS = (
     20_000,
@@ -299,20 +292,17 @@ class Entrance:
 
     listening: socket.socket
     fronts: list[Front]
-    reading: "dict[str, tuple[socket.socket, Admittance]]" = field(default_factory=dict)
+    reading: mail_parts.Shared = field(default_factory=dict)
 
 
 def open_entrance(config: Config, workers_wanted: int) -> Entrance:
     """Open the port and start the processes. Before any thread or event loop. Raises OSError."""
-    listening = socket_at(config.smtp.listen)
+    listening = mail_parts.socket_at(config.smtp.listen)
     with contextlib.ExitStack() as stack:
-        reading: dict[str, tuple[socket.socket, Admittance]] = {}
+        reading: mail_parts.Shared = {}
         admittance = stack.enter_context(contextlib.closing(SharedAdmittance(_peers_limits(config))))
         if workers_wanted and config.imap is not None:
-            for name, place in zip(_READING, (config.imap.listen, config.imap.listen_tls), strict=True):
-                if place:
-                    shared = stack.enter_context(contextlib.closing(SharedAdmittance(_reading_limits(config.imap))))
-                    reading[name] = socket_at(place), shared
+            reading = mail_parts.share(config.imap, stack)
         entrance = Entrance(listening, [], reading)
         fronts = workers.fork(workers_wanted, lambda line: uvloop.run(_front(config, entrance, admittance, line)))
     return Entrance(listening, fronts, reading)
@@ -344,7 +334,7 @@ async def running(config: Config, entrance: Entrance | None = None) -> AsyncIter
         if config.authority is not None:
             ports["authority"] = await stack.enter_async_context(_authority(config))
         if config.trust is not None or config.authority is None:
-            entrance = entrance or Entrance(socket_at(config.smtp.listen), [])
+            entrance = entrance or Entrance(mail_parts.socket_at(config.smtp.listen), [])
             ports |= await stack.enter_async_context(_operator(config, entrance))
             ports["smtp"] = int(entrance.listening.getsockname()[1])
             ended = [front.ended for front in entrance.fronts]
@@ -352,13 +342,6 @@ async def running(config: Config, entrance: Entrance | None = None) -> AsyncIter
             ports["autoconfiguration"] = await stack.enter_async_context(_autoconfiguration(config))
         _settle_memory()
         yield Running(ports, ended)
-
-
-def socket_at(listen: str) -> socket.socket:
-    """A socket that listens at host:port. Raises OSError, ConfigurationError."""
-    host, port = address(listen)
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host, port), family=family, backlog=512)
 
 
 def _settle_memory() -> None:
@@ -526,105 +509,17 @@ async def _mail_programs(
         door = sign_in(config, stores, judging)
         stack.push_async_callback(door.close)
         if config.imap is not None and not entrance.reading:
-            ports |= await stack.enter_async_context(_imap(config, config.imap, {}, stores, door, context))
+            ports |= await stack.enter_async_context(
+                mail_parts.reading(config.hostname, config.imap, {}, stores.database, stores.blobs, door, context)
+            )
         if config.submission is not None:
             accepting = submission(config, stores, trusted, config.submission.message_size)
             ports |= await stack.enter_async_context(
-                _submission(config, config.submission, door, context, accepting, Recorder(stores.database), queued)
+                mail_parts.sending(
+                    config.hostname, config.submission, door, context, accepting, Recorder(stores.database), queued
+                )
             )
         yield ports
-
-
-@contextlib.asynccontextmanager
-async def _imap(
-    config: Config,
-    imap: Imap,
-    shared: dict[str, tuple[socket.socket, Admittance]],
-    stores: Stores,
-    door: SignIn,
-    context: SSL.Context,
-) -> AsyncIterator[dict[str, int]]:
-    """Serve programs that read, on ports of its own or on those that processes share."""
-    from vaguemestre.mailstore.filing import Filer  # noqa: PLC0415
-    from vaguemestre.mailstore.structures import Keeper  # noqa: PLC0415 - not in front processes
-    from vaguemestre.servers.imap.kept_texts import KeptTexts  # noqa: PLC0415 - not in front processes
-    from vaguemestre.servers.imap.session import MailAccess  # noqa: PLC0415
-    from vaguemestre.servers.imap.session import Session as Reading  # noqa: PLC0415
-    from vaguemestre.servers.imap.table import HANDLERS  # noqa: PLC0415
-
-    limits = _reading_limits(imap)
-    texts = KeptTexts()
-    views, keeper = Views(stores.database, texts.forget), Keeper(stores.database)
-    service = MailAccess(
-        config.hostname,
-        context,
-        door,
-        stores.database,
-        stores.blobs,
-        Filer(stores.blobs),
-        views,
-        texts,
-        keeper,
-        limits,
-        HANDLERS,
-    )
-    polling = asyncio.create_task(jobs.run([Job("look for what other processes wrote", _POLL_S, views.poll)]))
-    try:
-        async with _listening(_READING, imap, limits, partial(Reading, service), shared) as ports:
-            yield ports
-    finally:
-        keeper.write()
-        await _cancel(polling)
-
-
-@contextlib.asynccontextmanager
-async def _submission(
-    config: Config,
-    sending: Sending,
-    door: SignIn,
-    context: SSL.Context,
-    accepting: Submission,
-    recorder: Recorder,
-    queued: Callable[[], None],
-) -> AsyncIterator[dict[str, int]]:
-    from vaguemestre.servers.submission import MailSending, SubmissionSession  # noqa: PLC0415 - not in front processes
-
-    limits = ServerLimits(
-        connections=sending.connections,
-        connections_per_address=sending.connections_per_address,
-        message_size=sending.message_size,
-        recipients=sending.recipients,
-    )
-    service = MailSending(config.hostname, context, door, accepting, recorder, limits, queued)
-    session = partial(SubmissionSession, service)
-    async with _listening(("submission", "submissions"), sending, limits, session) as ports:
-        yield ports
-
-
-@contextlib.asynccontextmanager
-async def _listening(
-    names: tuple[str, str],
-    where: Imap | Sending,
-    limits: ServerLimits,
-    session: Callable[..., Stream],
-    shared: "dict[str, tuple[socket.socket, Admittance]] | None" = None,
-) -> AsyncIterator[dict[str, int]]:
-    """Take connections where they begin in clear, and where with TLS; gives the ports by these names.
-
-    `shared`: sockets that are open already, with what counts the connections of all who take them.
-    """
-    ports, listeners = {}, []
-    for name, place, tls_first in zip(names, (where.listen, where.listen_tls), (False, True), strict=True):
-        if place:
-            found, admittance = (shared or {}).get(name) or (socket_at(place), None)
-            ports[name] = int(found.getsockname()[1])
-            listeners.append(Listener(found, limits, partial(session, tls_first=tls_first), admittance))
-    for listener in listeners:
-        await listener.start()
-    try:
-        yield ports
-    finally:
-        await asyncio.gather(*(listener.stop() for listener in listeners))
 
 
 async def _front(config: Config, entrance: Entrance, admittance: Admittance, line: socket.socket) -> None:
@@ -674,7 +569,9 @@ async def _reading_front(
     context = tls.mail_program_context(identity.certificate, identity.key)
     door = sign_in(config, stores, judging)
     try:
-        async with _imap(config, imap, entrance.reading, stores, door, context):
+        async with mail_parts.reading(
+            config.hostname, imap, entrance.reading, stores.database, stores.blobs, door, context
+        ):
             yield
     finally:
         await door.close()
@@ -729,14 +626,6 @@ def _peers_limits(config: Config) -> ServerLimits:
         connections_per_address=config.smtp.connections_per_address,
         message_size=config.smtp.message_size,
         recipients=config.smtp.recipients,
-    )
-
-
-def _reading_limits(imap: Imap) -> ServerLimits:
-    return ServerLimits(
-        connections=imap.connections,
-        connections_per_address=imap.connections_per_address,
-        message_size=imap.message_size,
     )
 
 
