@@ -13,6 +13,7 @@ Standards: RFC 9051 §7.5 (what a client may be told, and when), RFC 7162 (modse
 """
 
 import asyncio
+import threading
 from array import array
 from bisect import bisect_left
 from collections import OrderedDict
@@ -346,6 +347,7 @@ class Views:
         self._forget = forget
         self._database = database
         self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
         self._views: dict[tuple[int, int], View] = {}
         self._idle: OrderedDict[tuple[int, int], View] = OrderedDict()
         self._loading: dict[tuple[int, int], asyncio.Task[View]] = {}
@@ -430,9 +432,13 @@ class Views:
     # --- following
 
     def _hear(self, facts: Sequence[object]) -> None:
-        """In the writer's thread."""
+        """In the writer's thread; in the loop's own where another process writes."""
         mine = [fact for fact in facts if isinstance(fact, MailboxChange | MailboxesChange)]
-        if mine and (self._views or self._account_watchers):
+        if not mine or not (self._views or self._account_watchers):
+            return
+        if threading.get_ident() == self._thread:
+            self._follow(mine)
+        else:
             try:
                 self._loop.call_soon_threadsafe(self._follow, mine)
             except RuntimeError:  # the loop is closed: nobody looks any more

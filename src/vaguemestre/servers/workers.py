@@ -124,12 +124,16 @@ _TOLD = MailboxChange | MailboxesChange | AccessChange
 
 
 class _Frames(asyncio.Protocol):
-    """Cuts a stream into frames and hands each, decoded, to `take`; `ended` is set with the stream's end."""
+    """Cuts a stream into frames and hands each, decoded, to `take`; `ended` is set with the stream's end.
+
+    What is sent in one turn of the loop goes as one: each time a peer is woken costs both more than the frames.
+    """
 
     def __init__(self, decode: Callable[[bytes], Any], take: Callable[[Any], None]) -> None:
         self._decode = decode
         self._take = take
         self._buffer = bytearray()
+        self._out: list[bytes] = []
         self._transport: asyncio.WriteTransport
         self.ended = asyncio.Event()
 
@@ -157,8 +161,14 @@ class _Frames(asyncio.Protocol):
 
     def send_frame(self, frame: bytes) -> None:
         """`send` of what is a frame already."""
+        if not self._out:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._out.append(frame)
+
+    def _flush(self) -> None:
+        frames, self._out = self._out, []
         if not self._transport.is_closing():
-            self._transport.write(frame)
+            self._transport.write(frames[0] if len(frames) == 1 else b"".join(frames))
 
 
 def _frame(message: Any) -> bytes:

@@ -90,6 +90,7 @@ class Database:
         self._listeners: tuple[Callable[[Sequence[object]], None], ...] = ()
         if isinstance(writing, sa.Engine):
             self._writing = writing
+            self._held: sa.Connection | None = None  # the writer's, from one batch to the next
             self._writer = threading.Thread(target=self._write_until_closed, name="writer", daemon=True)
             self._writer.start()
 
@@ -184,6 +185,8 @@ class Database:
         self._threads.shutdown()
         self._reading.dispose()
         if self._elsewhere is None:
+            if self._held is not None:
+                self._held.close()
             self._writing.dispose()
         if self._at_hand is not None:
             self._at_hand.close()
@@ -221,11 +224,21 @@ class Database:
 
     def _commit(self, batch: list["Write"]) -> list[object]:
         """Run a batch in one transaction; returns what it announced."""
+        if self._held is None:  # taking it from its pool and giving it back costs as much as beginning and committing
+            self._held = self._writing.connect()
+        try:
+            return self._commit_on(self._held, batch)
+        except BaseException:
+            held, self._held = self._held, None
+            held.close()  # its pool makes it good again, or makes another
+            raise
+
+    def _commit_on(self, connection: sa.Connection, batch: list["Write"]) -> list[object]:
         if len(batch) == 1 or all(write.together for write in batch):
-            facts = self._commit_plainly(batch)
+            facts = self._commit_plainly(connection, batch)
             if facts is not None:
                 return facts
-        with self._writing.begin() as connection:
+        with connection.begin():
             facts = connection.info[_FACTS] = []
             for writes in _groups(batch):
                 if len(writes) == 1 or not _try_together(connection, writes):
@@ -233,9 +246,9 @@ class Database:
                         _run_alone(connection, write)
         return facts
 
-    def _commit_plainly(self, batch: list["Write"]) -> list[object] | None:
+    def _commit_plainly(self, connection: sa.Connection, batch: list["Write"]) -> list[object] | None:
         """The usual case, where nothing raises: the transaction itself is the savepoint. None: nothing was done."""
-        with self._writing.connect() as connection, connection.begin() as transaction:
+        with connection.begin() as transaction:
             facts: list[object] = []
             connection.info[_FACTS] = facts
             try:
