@@ -102,7 +102,8 @@ class Database:
 
     def _read(self, fn: Callable[..., Result], *args: Any) -> Result:
         try:
-            with self._reading.connect() as connection:
+            # Begun here: statements given to the driver begin nothing by themselves, and each would see another moment.
+            with self._reading.connect() as connection, connection.begin():
                 return fn(connection, *args)
         except sa.exc.SQLAlchemyError as error:
             raise _failure(error) from error
