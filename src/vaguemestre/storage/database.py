@@ -102,8 +102,9 @@ class Database:
 
     def _read(self, fn: Callable[..., Result], *args: Any) -> Result:
         try:
-            # Begun here: statements given to the driver begin nothing by themselves, and each would see another moment.
-            with self._reading.connect() as connection, connection.begin():
+            with self._reading.connect() as connection:
+                # Statements given to the driver begin nothing by themselves: each would see another moment.
+                connection.begin()
                 return fn(connection, *args)
         except sa.exc.SQLAlchemyError as error:
             raise _failure(error) from error
