@@ -8,6 +8,7 @@ empty operator.
 import asyncio
 import contextlib
 import gc
+import ipaddress
 import os
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -18,9 +19,11 @@ from urllib.parse import urlsplit
 
 import uvloop
 
-from vaguemestre import clock, jobs, log, mail_parts
+from vaguemestre import clock, directory_parts, jobs, log, mail_parts
 from vaguemestre.config import Autoconfiguration, Config, Identity, Imap, Tls, Trust, address
+from vaguemestre.documents import zone
 from vaguemestre.documents.autoconfiguration import Service, Settings
+from vaguemestre.documents.zone import Record
 from vaguemestre.errors import ConfigurationError, VaguemestreError
 from vaguemestre.evidence import journal
 from vaguemestre.evidence.entries import Entry, Event
@@ -228,13 +231,13 @@ def sign_in(config: Config, stores: Stores, judging: Judge) -> SignIn:
         Recorder(stores.database),
         Tracer(stores.database),
         judging,
-        _tokens(config.identity),
+        token_verifier(config.identity),
         allow_app_passwords=config.identity.app_passwords,
     )
 
 
-def _tokens(identity: Identity) -> TokenVerifier | None:
-    """What verifies tokens, or None where no issuer is configured."""
+def token_verifier(identity: Identity) -> TokenVerifier | None:
+    """What verifies tokens, or None where no issuer is configured. `close` it. Raises ConfigurationError."""
     if not identity.issuer:
         return None
     # Libraries that few need: an operator without Pro Santé Connect, and front processes, go without.
@@ -413,6 +416,22 @@ def settings(config: Config) -> Settings:
     return found
 
 
+def zone_records(config: Config, domain: str) -> list[Record]:
+    """The DNS records to publish for one of the operator's domains. Raises ConfigurationError."""
+    own, offered = config.autoconfiguration, settings(config)
+    addresses = own.addresses if own else ()
+    for each in addresses:
+        try:
+            ipaddress.ip_address(each)
+        except ValueError as error:
+            raise ConfigurationError(
+                f"{each} is not a network address (IPv4 or IPv6).",
+                f"{each} n'est pas une adresse réseau (IPv4 ou IPv6).",
+            ) from error
+    web = (own.host or config.hostname) if own else ""
+    return zone.records(domain, config.hostname, offered.imap, offered.submission, web, addresses)
+
+
 def _services(host: str, starttls: int, implicit: int) -> tuple[Service, ...]:
     return tuple(Service(host, port, tls) for port, tls in ((starttls, False), (implicit, True)) if port)
 
@@ -457,8 +476,9 @@ async def _operator(config: Config, entrance: Entrance) -> AsyncIterator[dict[st
             async with (
                 _mail_programs(config, entrance, stores, trusted, judging, delivery.wake) as ports,
                 _web(config, stores) as port,
+                directory_parts.http(config, judging, Recorder(stores.database)) as directory_port,
             ):
-                yield {**ports, **port}
+                yield {**ports, **port, **directory_port}
         finally:
             await _cancel(working)
             await indexer.stop()
@@ -670,6 +690,7 @@ def _operator_jobs(
         Job("forget expunges", 3600, forget_expunges),
         Job("sweep objects", _DAY_S, sweep_objects),
         Job("index messages", 1, indexer.turn),
+        *directory_parts.jobs(config),
     ]
 
 

@@ -24,6 +24,7 @@ Count = Annotated[int, msgspec.Meta(gt=0)]
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
 Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
 Authentication = Literal["password-cleartext", "password-encrypted", "OAuth2", "TLS-client-cert"]
+Digest = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 Level = Annotated[str, msgspec.Meta(pattern="(?i)^(debug|info|warning|error|critical)$")]
 
 
@@ -155,10 +156,14 @@ class Autoconfiguration(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
 
 
 class Directory(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The register of professionals, and where its files come from. Times in seconds.
+    """The register of professionals, and where it comes from: files, the national API, or both. Times in seconds.
 
     `source`: folders, files or https:// addresses; `authorities`: those whose certificates its servers must have, the
     system's unless given. `withdrawal_limit` is a share of what was there.
+
+    Over HTTPS at `listen`, not opened where empty: `url` is the public base of FHIR, `clients` are digests (SHA-256, hex)
+    by who has the key, `rate` requests a second of one client (0: any number); a page holds `page` resources at most, a
+    search takes `seconds` at most. Search while typing is for the same clients, and for networks `search_trusted`.
     """
 
     folder: Path | None = None
@@ -167,6 +172,19 @@ class Directory(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     refresh: Seconds = 86_400
     withdrawal_limit: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.05
     stale_after: Seconds = 3 * 86_400
+    listen: str = ""
+    url: str = ""
+    relative_links: bool = False
+    clients: dict[str, Digest] = {}
+    rate: Annotated[float, msgspec.Meta(ge=0)] = 17
+    page: Count = 1000
+    seconds: Seconds = 10
+    digitization: bool = False
+    search_trusted: tuple[str, ...] = ()
+    search_rate: Annotated[float, msgspec.Meta(ge=0)] = 50
+    api: str = "https://gateway.api.esante.gouv.fr/fhir/v2"
+    api_key: Path | None = None
+    api_rate: Annotated[float, msgspec.Meta(gt=0, le=1000)] = 17.0
 
 
 class Web(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

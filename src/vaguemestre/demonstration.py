@@ -7,6 +7,7 @@ stands in one folder and is found again at the next start.
 
 import asyncio
 import random
+import secrets
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -15,13 +16,14 @@ from datetime import datetime, timedelta
 from email import message_from_bytes, policy
 from importlib.resources import files
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
 from vaguemestre import app as composition
 from vaguemestre import clock, config, directory_parts, ids
 from vaguemestre.config import Config
-from vaguemestre.directory import register, spellings
+from vaguemestre.directory import practitioners, register, spellings
 from vaguemestre.directory.fictitious import edition
 from vaguemestre.directory.fictitious.population import Fiction
 from vaguemestre.directory.importation import Watch
@@ -38,8 +40,11 @@ from vaguemestre.directory.model import (
 from vaguemestre.documents.compose import Attachment, compose
 from vaguemestre.evidence import journal
 from vaguemestre.evidence.journal import Recorded
-from vaguemestre.mailstore import accounts, mailboxes, messages
+from vaguemestre.identity.permissions import ADMINISTRATOR
+from vaguemestre.mailstore import accounts, mailboxes, messages, sharing
 from vaguemestre.mailstore.model import AccountKind, Listed, Role
+from vaguemestre.pretend import process
+from vaguemestre.pretend.professionals import professional
 from vaguemestre.transport.envelope import Envelope, Recipient
 from vaguemestre.transport.submission import Submitted
 from vaguemestre.trust import names
@@ -49,6 +54,9 @@ from vaguemestre.trust.publisher import SIGNER_CN, Authority
 REAL_LIST_ENTRIES = 6_494
 _REAL_LIST_NAMES = 391
 _ARRIVAL_S = 60.0
+_CLIENT = "vaguemestre-demo"
+_CLAIRE = "99700000013"
+_SAMPLES = (("40", 5), ("10", 1), ("60", 1))  # professions (TRE_G15) and how many may try to enrol
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +104,32 @@ HOSPITAL = Place(
 )
 
 
+class ProgramPorts(NamedTuple):
+    """Of one operator: with STARTTLS, and with TLS from the start."""
+
+    imap: int
+    imaps: int
+    submission: int
+    submissions: int
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """What somebody's mail program signs in with."""
+
+    place: Place
+    address: str
+    password: str
+
+
+# Whose programs may sign in to what: the account, the person's made-up number, as in the register, and name.
+_DEVICES = (
+    (DENTISTS, DENTISTS.people[0].address, "899700000013", "Claire Lefèvre"),
+    (HOSPITAL, HOSPITAL.people[0].address, "899700000021", "Karim Benali"),
+    (HOSPITAL, HOSPITAL.people[1].address, "899700000021", "Karim Benali"),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Space:
     """A made space: its folder and ports, in the order authority, A, B; `people` are in the register that A keeps."""
@@ -109,9 +143,39 @@ class Space:
         """HTTP of the authority, SMTP of A, SMTP of B."""
         return self.port_base + 80, self.port_base + 25, self.port_base + 26
 
+    def program_ports(self, place: Place) -> ProgramPorts:
+        """Where an operator serves mail programs."""
+        own = 0 if place is DENTISTS else 1
+        return ProgramPorts(*(self.port_base + usual + own for usual in ProgramPorts(143, 993, 587, 465)))
+
+    @property
+    def authorities(self) -> Path:
+        """The authorities' certificates, for mail programs to trust."""
+        return self.authority_folder / "authorities.pem"
+
     def config_file(self, place: Place) -> Path:
         """An operator's configuration file, for the other commands."""
         return self.folder / place.folder / "vaguemestre.toml"
+
+    @property
+    def web_port(self) -> int:
+        """Pages of A."""
+        return self.port_base + 43
+
+    @property
+    def web(self) -> str:
+        """Where a visitor enrols; passkeys want a name, not a number."""
+        return f"http://localhost:{self.web_port}"
+
+    @property
+    def realm_port(self) -> int:
+        """The pretend Pro Santé Connect, for software."""
+        return self.port_base + 90
+
+    @property
+    def wallet_port(self) -> int:
+        """The pretend Pro Santé Connect, for people."""
+        return self.port_base + 91
 
     @property
     def authority_folder(self) -> Path:
@@ -131,9 +195,19 @@ def prepare(space: Space, watch: Watch | None = None) -> bool:
         if made:
             with composition.open_stores(loaded) as stores:
                 stores.database.write(_open_accounts, place)
+    if not _logins_file(space).exists():
+        _make_logins(space)
     _make_register(space, watch)
+    _client_secret(space)
     (space.folder / "made").touch()
     return made
+
+
+def logins(space: Space) -> list[Login]:
+    """Whose mail programs may sign in; the same at each start, so that they need not be set up again."""
+    lines = _logins_file(space).read_text("utf-8").split()
+    known = dict(zip(lines[::2], lines[1::2], strict=True))
+    return [Login(place, address, known[address]) for place, address, _, _ in _DEVICES]
 
 
 def in_register(space: Space) -> dict[str, int]:
@@ -147,12 +221,23 @@ def in_register(space: Space) -> dict[str, int]:
 
 @asynccontextmanager
 async def running(space: Space) -> AsyncIterator[None]:
-    """Run the authority and both operators."""
+    """Run the authority, both operators, and a pretend Pro Santé Connect beside them."""
     http = space.ports[0]
     own = Config(
         data=space.folder, authority=config.Authority(folder=space.authority_folder, listen=f"127.0.0.1:{http}")
     )
     async with AsyncExitStack() as stack:
+        await stack.enter_async_context(
+            process.running(
+                space.folder / "pro-sante-connect.json",
+                realm=space.realm_port,
+                wallet=space.wallet_port,
+                client=_CLIENT,
+                secret=_client_secret(space),
+                redirect=f"{space.web}/sign-in/back",
+                people=await asyncio.to_thread(_professionals, space),
+            )
+        )
         await stack.enter_async_context(composition.running(own))
         for place in (DENTISTS, HOSPITAL):
             await stack.enter_async_context(composition.running(_loaded(space, place)))
@@ -260,6 +345,7 @@ def _entry(domain: str, name: str, now: datetime) -> Entry:
 def _write_config(space: Space, place: Place, peer: Place) -> None:
     http, port_a, port_b = space.ports
     own, other = (port_a, port_b) if place is DENTISTS else (port_b, port_a)
+    programs = space.program_ports(place)
     text = f'''# An operator of the demonstration space; made by `vaguemestre demo`.
 hostname = "{place.host}"
 domains = ["{place.domain}"]
@@ -278,20 +364,99 @@ list = "http://127.0.0.1:{http}/listeblanchemssante.xml"
 signer = "{SIGNER_CN}"
 crls = ["http://127.0.0.1:{http}/crl/root.crl", "http://127.0.0.1:{http}/crl/issuing.crl"]
 
+[identity]
+app_passwords = true
+{_identity(space) if place is DENTISTS else ""}
+[imap]
+listen = "127.0.0.1:{programs.imap}"
+listen_tls = "127.0.0.1:{programs.imaps}"
+
+[submission]
+listen = "127.0.0.1:{programs.submission}"
+listen_tls = "127.0.0.1:{programs.submissions}"
+
 [queue.routes]
 "{peer.domain}" = "127.0.0.1:{other}"
 
 [directory]
-'''
+{_web(space) if place is DENTISTS else ""}'''
     path = space.config_file(place)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     path.write_text(text, "utf-8")
+
+
+def _identity(space: Space) -> str:
+    return f'''issuer = "http://127.0.0.1:{space.realm_port}/auth/realms/esante-wallet"
+authorize = "http://127.0.0.1:{space.wallet_port}/auth"
+client = "{_CLIENT}"
+client_secret = "../pro-sante-connect.secret"
+'''
+
+
+def _web(space: Space) -> str:
+    return f'''
+[web]
+listen = "127.0.0.1:{space.web_port}"
+origin = "{space.web}"
+name = "Messagerie des dentistes (démonstration)"
+
+[enrolment]
+terms = "2026-11"
+
+[enrolment.domains]
+"40" = "{DENTISTS.domain}"
+'''
+
+
+def _professionals(space: Space) -> list[dict[str, Any]]:
+    """Who may sign in: Dr Lefèvre, who has a mailbox, and people of the register who have no address yet."""
+    kept = directory_parts.registers(_loaded(space, DENTISTS))
+    try:
+        found = [
+            person
+            for profession, count in _SAMPLES
+            for person in kept.current().read(practitioners.without_address, profession, count)
+        ]
+    finally:
+        kept.close()
+    known = [professional(_CLAIRE, "LEFÈVRE", "Claire")]
+    known += [
+        professional(person.rpps, person.family, person.given, civility=person.civility, profession=person.profession)
+        for person in found
+    ]
+    return known
+
+
+def _client_secret(space: Space) -> str:
+    path = space.folder / "pro-sante-connect.secret"
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_text(secrets.token_urlsafe(24), "ascii")
+    return path.read_text("ascii")
 
 
 def _open_accounts(connection: sa.Connection, place: Place) -> None:
     for person in place.people:
         if accounts.destination(connection, person.address) is None:
             accounts.create(connection, person.kind, person.address, person.name)
+
+
+def _logins_file(space: Space) -> Path:
+    return space.folder / "app-passwords"
+
+
+def _make_logins(space: Space) -> None:
+    """App passwords, kept in clear beside the space: its people are made up."""
+    made = []
+    for place in (DENTISTS, HOSPITAL):
+        with composition.open_stores(_loaded(space, place)) as stores:
+            for _, address, number, name in (each for each in _DEVICES if each[0] is place):
+                stores.database.write(sharing.bind_holder, address, number, name, ADMINISTRATOR)
+                new = stores.database.write(sharing.add_app_password, address, number, "demo", ADMINISTRATOR)
+                made.append(f"{address} {new.secret}\n")
+    path = _logins_file(space)
+    path.touch(0o600)
+    path.write_text("".join(made), "utf-8")
 
 
 def _make_register(space: Space, watch: Watch | None) -> None:

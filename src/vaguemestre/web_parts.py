@@ -7,12 +7,15 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 from urllib.parse import urlsplit
 
+import sqlalchemy as sa
 from starlette.applications import Starlette
 
 from vaguemestre import directory_parts, jobs
 from vaguemestre.config import Config, Web, address
 from vaguemestre.directory.register import Registers
+from vaguemestre.enrolment import lifecycle
 from vaguemestre.enrolment.enrol import Rules
+from vaguemestre.enrolment.lifecycle import Changed
 from vaguemestre.enrolment.notices import Notices
 from vaguemestre.errors import ConfigurationError
 from vaguemestre.evidence.recorder import Recorder
@@ -20,10 +23,12 @@ from vaguemestre.identity import oidc, sessions
 from vaguemestre.identity.key_sets import KeySet, Rhythm
 from vaguemestre.identity.oidc import OpenIdClient, Registration
 from vaguemestre.identity.passkeys import Site
+from vaguemestre.identity.permissions import ADMINISTRATOR
 from vaguemestre.identity.provider import Provider
 from vaguemestre.identity.sessions import Limits
 from vaguemestre.jobs import Job
 from vaguemestre.servers.http import HttpServer, server_context
+from vaguemestre.servers.web import static
 from vaguemestre.servers.web.door import Door
 from vaguemestre.servers.web.enrolment import EnrolmentDesk
 from vaguemestre.servers.web.own import OwnDesk
@@ -31,7 +36,7 @@ from vaguemestre.servers.web.sign_in import BACK, SignInDesk
 from vaguemestre.storage.blobs import BlobStore
 from vaguemestre.storage.database import Database
 
-_HOUR_S = 3600.0
+_HOUR_S, _DAY_S = 3600.0, 86_400.0
 _HERE = ("localhost", "127.0.0.1", "::1")
 
 
@@ -56,8 +61,22 @@ async def web(
     async def forget() -> None:
         await database.write_async(sessions.forget, limits)
 
+    async def follow() -> None:
+        assert registers is not None  # noqa: S101 - else this is no job
+        register = registers.current()
+
+        def compare(connection: sa.Connection) -> Changed:
+            return register.read(lambda theirs: lifecycle.compare(connection, theirs))
+
+        changed = await database.read_async(compare)
+        if changed.withdrawn or changed.renamed:
+            await database.write_async(lifecycle.follow, changed, notices, ADMINISTRATOR)
+
+    work = [Job("forget sessions that ended", _HOUR_S, forget)]
+    if registers is not None:
+        work.append(Job("follow the register", _DAY_S, follow))
     port = await server.start()
-    forgetting = asyncio.create_task(jobs.run([Job("forget sessions that ended", _HOUR_S, forget)]))
+    forgetting = asyncio.create_task(jobs.run(work))
     try:
         yield port
     finally:
@@ -85,7 +104,7 @@ def application(
     if registers is not None:
         rules = Rules(config.enrolment.domains, config.enrolment.terms)
         routes += EnrolmentDesk(door, registers, rules, notices).routes()
-    return Starlette(routes=routes)
+    return Starlette(routes=[*routes, *static.routes(site.name)])
 
 
 def _site(web_: Web) -> Site:

@@ -1,6 +1,10 @@
 """The commands an administrator types: exit codes 0, 1 and 2, words for people, one JSON object on request."""
 
 import json
+import signal
+import smtplib
+import ssl
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -8,11 +12,13 @@ from typing import Any
 
 import pytest
 
+from simulators.imap_peer import ImapPeer, Login
 from simulators.notices import read_notice
 from simulators.operators import Operator, OperatorFactory, answer_of, run_command
 from simulators.patience import until
 from simulators.ports import free_port
 from simulators.space import NORTH, SOUTH
+from vaguemestre import demonstration
 from vaguemestre.cli.program import program
 from vaguemestre.mailstore import indexing
 
@@ -328,7 +334,7 @@ def test_the_command_runs_as_a_module_and_as_a_process() -> None:
 
 def test_the_demo_s_letter_arrives(tmp_path: Path) -> None:
     """`make demo ARGS=--check`: the journey of the letter as JSON, exit code 0."""
-    place = ["--data", str(tmp_path / "demo"), "--port-base", str(free_port(100)), "--people", "2000"]
+    place = ["--data", str(tmp_path / "demo"), "--port-base", str(free_port(1000)), "--people", "2000"]
     done = subprocess.run(
         [sys.executable, "-m", "vaguemestre", "demo", *place, "--check"],
         check=False,
@@ -343,6 +349,36 @@ def test_the_demo_s_letter_arrives(tmp_path: Path) -> None:
     assert [hop["event"] for hop in journey["hops"]] == ["submission", "acceptance", "delivery", "relay"]
     assert journey["register"]["practitioners"] == 2002  # and those who have a mailbox here
     assert journey["register"]["addresses"] > 300
+
+
+def test_the_demo_serves_the_mail_programs_that_it_says(tmp_path: Path) -> None:
+    space = demonstration.Space(tmp_path / "demo", free_port(1000))
+    command = ["demo", "--data", str(space.folder), "--port-base", str(space.port_base), "--people", "10"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "vaguemestre", *command], stdout=subprocess.PIPE, text=True
+    ) as running:
+        assert running.stdout is not None
+        said = ""
+        while "Ctrl-C" not in said and (line := running.stdout.readline()):
+            said += line
+        try:
+            context = ssl.create_default_context(cafile=str(space.authorities))
+            reader = demonstration.logins(space)[1]
+            for login in demonstration.logins(space):
+                ports = space.program_ports(login.place)
+                assert f"{login.address}  {login.password}" in said
+                assert all(str(port) in said for port in ports)
+                for port, implicit in ((ports.imap, False), (ports.imaps, True)):
+                    with ImapPeer.connect(port, context, implicit=implicit) as peer:
+                        peer.login(Login(login.address, login.password))
+                        assert peer.select().exists == (login == reader)
+                with smtplib.SMTP("localhost", ports.submission) as sending:
+                    sending.starttls(context=context)
+                    sending.login(login.address, login.password)
+        finally:
+            running.send_signal(signal.SIGINT)
+    assert running.returncode == 0
+    assert stat.S_IMODE((space.folder / "app-passwords").stat().st_mode) == 0o600
 
 
 def test_mail_is_found_by_its_words_before_and_after_it_is_indexed(north: Operator) -> None:

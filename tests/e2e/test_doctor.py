@@ -5,15 +5,19 @@ import shutil
 import socket
 import threading
 import time
+from contextlib import closing
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from simulators.openid_provider import CLIENT, SECRET, OpenIdProvider
 from simulators.operators import Operator, answer_of
+from simulators.ports import free_port
 from simulators.space import DAY, NORTH, SOUTH, TrustSpace
-from vaguemestre import clock
-from vaguemestre.diagnosis import machine
+from vaguemestre import app as composition
+from vaguemestre import clock, config
+from vaguemestre.diagnosis import machine, programs
 from vaguemestre.evidence import journal
 from vaguemestre.transport import queue
 from vaguemestre.transport.envelope import Envelope, Recipient
@@ -26,7 +30,11 @@ def no_dns(monkeypatch: pytest.MonkeyPatch) -> None:
     async def silent(*_: object) -> list[Any]:
         raise TimeoutError
 
+    async def nothing(*_: str) -> list[str]:
+        return []
+
     monkeypatch.setattr(machine.Router, "hosts", silent)
+    monkeypatch.setattr(programs, "answers_to", nothing)
 
 
 @pytest.fixture
@@ -260,6 +268,128 @@ def test_a_clock_that_runs_behind_its_own_journal(well: Operator, monkeypatch: p
     monkeypatch.setattr(clock, "now", lambda: earlier)
     _, found = _examined(well)
     assert "en retard" in found["clock"]["fr"]
+
+
+@pytest.fixture
+def serving(operator: Any, space: TrustSpace) -> Operator:
+    """An installation that serves mail programs, of which all is well, not started."""
+    first = free_port(6)
+    web = space.issue(SOUTH.dn, "web", [SOUTH.host, f"autoconfig.{SOUTH.domain}"])
+    made: Operator = operator(
+        SOUTH,
+        ("postmaster",),
+        smtp={"listen": f"127.0.0.1:{first}", "workers": 0},
+        identity={"app_passwords": True},
+        imap={"listen": f"127.0.0.1:{first + 1}", "listen_tls": f"127.0.0.1:{first + 2}"},
+        submission={"listen": f"127.0.0.1:{first + 3}", "listen_tls": f"127.0.0.1:{first + 4}"},
+        autoconfiguration={
+            "listen": f"127.0.0.1:{first + 5}",
+            "certificate": str(web.certificate),
+            "key": str(web.key),
+            "authentication": ["password-cleartext"],
+        },
+    )
+    return made
+
+
+def test_all_is_well_for_mail_programs_while_it_runs(serving: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def published(name: str, kind: str) -> list[str]:
+        found = composition.zone_records(config.load(serving.config_file, {}), SOUTH.domain)
+        return [each.value for each in found if (each.name, each.type) == (name, kind)]
+
+    monkeypatch.setattr(programs, "answers_to", published)
+    serving.start()
+    code, found = _examined(serving)
+    assert code == 0
+    checks = ("mail-programs", "autoconfiguration", "identity", "records", "certificate")
+    assert {each: found[each]["level"] for each in checks} == dict.fromkeys(checks, "good")
+    answer = answer_of(serving.command("doctor", "--json"))
+    assert sum(each["check"] == "mail-programs" for each in answer["findings"]) == 4
+
+
+def test_a_port_of_mail_programs_taken_by_another_program(serving: Operator) -> None:
+    loaded = config.load(serving.config_file, {})
+    assert loaded.imap is not None
+    with socket.create_server(config.address(loaded.imap.listen_tls)) as other:
+
+        def hang_up() -> None:
+            line, _ = other.accept()
+            line.close()
+
+        hanging_up = threading.Thread(target=hang_up)
+        hanging_up.start()
+        assert "listen_tls dans [imap]" in _the_problem(serving, "mail-programs")["mend_fr"]
+        hanging_up.join()
+
+
+def test_a_service_that_does_not_run_is_said_not_to(serving: Operator) -> None:
+    code, found = _examined(serving)
+    assert (code, found["mail-programs"]["level"], found["autoconfiguration"]["level"]) == (0, "warning", "warning")
+    assert "ne tourne pas" in found["mail-programs"]["fr"]
+
+
+def test_nobody_who_can_sign_in_deserves_a_look(serving: Operator) -> None:
+    _set(serving, "app_passwords = true", "app_passwords = false")
+    code, found = _examined(serving)
+    assert (code, found["identity"]["level"]) == (0, "warning")
+    assert "issuer" in found["identity"]["mend_fr"]
+
+
+def test_what_programs_are_told_and_cannot_do_deserves_a_look(serving: Operator) -> None:
+    _set(serving, '["password-cleartext"]', '["password-cleartext", "OAuth2"]')
+    answer = answer_of(serving.command("doctor", "--json"))
+    (told,) = (each for each in answer["findings"] if "OAuth2" in each["fr"])
+    assert (told["check"], told["level"]) == ("autoconfiguration", "warning")
+    assert "issuer" in told["mend_fr"]
+
+
+def test_hosts_that_certificates_do_not_name_deserve_a_look(serving: Operator, space: TrustSpace) -> None:
+    web = space.issue(SOUTH.dn, "web", [])
+    _set(serving, str(web.certificate), str(space.identity(SOUTH).certificate))
+    _set(serving, str(web.key), str(space.identity(SOUTH).key))
+    _set(serving, "[autoconfiguration]", '[autoconfiguration]\nimap = "imap.sud.mssante.fr"')
+    answer = answer_of(serving.command("doctor", "--json"))
+    said = {(each["check"], each["level"]) for each in answer["findings"] if "ne nomme pas" in each["fr"]}
+    assert said == {("certificate", "warning"), ("autoconfiguration", "warning")}
+
+
+def test_a_web_certificate_that_cannot_be_read(serving: Operator, space: TrustSpace) -> None:
+    _set(serving, str(space.issue(SOUTH.dn, "web", []).certificate), "nowhere.pem")
+    assert "nowhere.pem" in _the_problem(serving, "autoconfiguration")["fr"]
+
+
+def test_records_that_are_not_published_deserve_a_look(serving: Operator) -> None:
+    _, found = _examined(serving)
+    assert found["records"]["level"] == "warning"
+    for missing in ("_imaps._tcp.sud.mssante.fr.", "_submission._tcp.sud.mssante.fr.", "autoconfig.sud.mssante.fr."):
+        assert missing in found["records"]["fr"]
+    assert "vaguemestre dns sud.mssante.fr" in found["records"]["mend_fr"]
+
+
+def test_the_provider_of_identity_is_asked_for_its_keys(serving: Operator) -> None:
+    with closing(OpenIdProvider()) as provider:
+        _set(serving, "[identity]", f'[identity]\nissuer = "{provider.issuer}"')
+        _, found = _examined(serving)
+        assert found["provider"]["level"] == "good"
+        assert provider.asked.total() == 1
+        with provider.down():
+            assert "503" in _the_problem(serving, "provider")["fr"]
+        provider.published = []
+        assert "no usable key" in _the_problem(serving, "provider")["fr"]
+
+
+def test_the_provider_of_identity_is_asked_about_a_token_of_nobody(serving: Operator) -> None:
+    secret = serving.folder / "secret"
+    secret.write_text(SECRET)
+    with closing(OpenIdProvider()) as provider:
+        asking = f'introspection = "{provider.introspection}"\nclient = "{CLIENT}"\nclient_secret = "{secret}"'
+        _set(serving, "[identity]", f'[identity]\nissuer = "{provider.issuer}"\n{asking}')
+        _, found = _examined(serving)
+        assert found["provider"]["level"] == "good"
+        secret.write_text("autre")
+        assert "client_secret" in _the_problem(serving, "provider")["mend_fr"]
+        secret.unlink()
+        assert "secret" in _the_problem(serving, "identity")["fr"]
 
 
 def _use(operator: Operator, space: TrustSpace, identity: Any, place: Any = SOUTH) -> None:

@@ -4,13 +4,10 @@ What this cannot show is a power cut: the kernel outlives the process here. That
 `synchronous=FULL` and fsync, whose calls the storage tests hold to.
 """
 
-import asyncio
-import contextlib
 import itertools
 import os
 import random
 import socket
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -18,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from simulators.load import MARK, Letter, Tally, press
+from simulators.load import MARK, Letter, Tally, again, pressing
 from simulators.operators import Operator
 from simulators.patience import until
 from simulators.space import NORTH, SOUTH, TrustSpace
@@ -48,15 +45,17 @@ def test_what_was_answered_250_is_in_its_inbox_once(space: TrustSpace, operator:
     receiver.close()  # from here on nobody holds the store open but the processes that are killed
     spool = receiver.folder / "data" / "spool"
     tally, fresh = Tally(), _letters()
+    identity = space.identity(NORTH)
+    context = tls.client_context(identity.certificate, identity.key)
     for _ in range(ROUNDS):
         receiver.start_process()
         assert not list(spool.iterdir()), "what a killed process left half received is deleted at the next start"
-        with _pressing(space, receiver, tally, itertools.chain(_again(tally), fresh)):
+        with pressing(receiver.port, context, tally, CONNECTIONS, itertools.chain(again(tally), fresh)):
             time.sleep(random.uniform(EARLIEST_S, LATEST_S))
             random.choices((receiver.kill, receiver.kill_a_worker), (4, 1))[0]()
         assert not any(MARK in path.read_bytes() for path in spool.iterdir()), "content stands in clear in the spool"
     receiver.start_process()
-    with _pressing(space, receiver, tally, _again(tally)):
+    with pressing(receiver.port, context, tally, CONNECTIONS, again(tally)):
         pass
     receiver.stop()
 
@@ -108,37 +107,6 @@ def _letters() -> Iterator[Letter]:
     for number in itertools.count():
         person = PEOPLE[number % len(PEOPLE)]
         yield Letter(f"kill-{number}", NORTH.address("claire"), SOUTH.address(person), SIZES[number % len(SIZES)])
-
-
-def _again(tally: Tally) -> Iterator[Letter]:
-    """What was put off, or never answered, as a real peer sends it again."""
-    tally.unanswered += [letter for letter, _ in tally.refused]
-    tally.refused.clear()
-    while tally.unanswered:
-        yield tally.unanswered.pop(0)
-
-
-@contextlib.contextmanager
-def _pressing(space: TrustSpace, receiver: Operator, tally: Tally, letters: Iterator[Letter]) -> Iterator[None]:
-    """Send letters in a thread while the block runs; leave once the server is gone, or all are sent."""
-    identity = space.identity(NORTH)
-    context = tls.client_context(identity.certificate, identity.key)
-    failures: list[BaseException] = []
-
-    def send() -> None:
-        try:
-            asyncio.run(press(receiver.port, context, tally, CONNECTIONS, letters))
-        except BaseException as failure:
-            failures.append(failure)
-
-    thread = threading.Thread(target=send)
-    thread.start()
-    try:
-        yield
-    finally:
-        thread.join()
-    for failure in failures:
-        raise failure
 
 
 def _submit(sender: Operator, subjects: list[str]) -> None:

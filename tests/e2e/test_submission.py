@@ -280,8 +280,19 @@ def test_what_a_header_lacks_is_supplied_and_the_rest_stays(south: Operator, pro
     assert [len(read.get_all(name, [])) for name in ("From", "Date", "Message-ID")] == [1, 1, 1]
     assert b"Subject: caf\xe9 en latin-1, et \xc3\xa9 en UTF-8\r\n" in source
     assert b"\x98" not in source
-    assert source.startswith(b"Received: by mail.sud.mssante.fr (Vaguemestre) id ")
+    assert source.startswith(b"Received: by mail.sud.mssante.fr (Vaguemestre) with ESMTPSA id ")
     assert b"127.0.0.1" not in source  # where the author was is nobody's business
+
+
+def test_the_trace_names_what_the_message_came_by(south: Operator, program: MailProgram) -> None:
+    """RFC 3848 (A: signed in, S: over TLS), RFC 6531 §4.3."""
+    to = SOUTH.address("awa")
+    for options, protocol in (("", b"ESMTPSA"), ("BODY=8BITMIME SMTPUTF8", b"UTF8SMTPSA")):
+        before = {each.blob_id for each in south.messages("awa")}
+        assert submit(program, letter(CLAIRE, to, f"Par {protocol.decode()}"), to, options=options).code == 250
+        until(lambda: len(south.messages("awa")) > len(before), "the message")  # noqa: B023 - awaited here
+        (new,) = (each for each in south.messages("awa") if each.blob_id not in before)
+        assert south.content(new).split(b"\r\n")[0].split(b" id ")[0].endswith(b" (Vaguemestre) with " + protocol)
 
 
 def test_a_message_without_a_body_or_without_a_header(south: Operator, program: MailProgram) -> None:

@@ -8,17 +8,14 @@ from typing import Any
 
 import httpx
 import pytest
-import sqlalchemy as sa
 
 from simulators.authenticator import Authenticator
 from simulators.browser import Browser
 from simulators.operators import Operator
 from simulators.ports import free_port
 from simulators.pretend import CLAIRE, CLIENT, SECRET, Pretend, pretend
+from simulators.register import fill
 from simulators.space import NORTH, TrustSpace
-from vaguemestre import config, directory_parts
-from vaguemestre.directory import register
-from vaguemestre.directory.model import Activity, Organization, Origin, Practitioner
 from vaguemestre.evidence import journal
 from vaguemestre.mailstore import accounts, mailboxes
 
@@ -54,34 +51,10 @@ def operator(space: TrustSpace, origin: str, theirs: Pretend, tmp_path: Path) ->
     )  # fmt: skip
     with found.config_file.open("a") as file:
         file.write(f'[enrolment.domains]\n"40" = "{NORTH.domain}"\n')
-    _fill(found.config_file)
+    fill(found.config_file)
     found.start()
     yield found
     found.close()
-
-
-def _fill(config_file: Path) -> None:
-    place = directory_parts.place(config.load(config_file, {}))
-    built = place.next()
-    texts: dict[str, Any] = dict.fromkeys(Organization.__dataclass_fields__, "")
-    practice = Organization(
-        **{**texts, "id": 3, "technical_id": "R00000000000003", "name": "CABINET DES LILAS", "city": "PARIS"}
-        | {"parent_id": None, "active": True, "origin": Origin.EXTRACTION, "revision": 1}
-    )
-
-    def write(connection: sa.Connection) -> None:
-        register.begin(connection, Origin.EXTRACTION)
-        register.put(
-            connection,
-            Practitioner(
-                1, CLAIRE, CLAIRE[1:], "MME", "DR", "LEFEVRE NOEL", "CLAIRE", "40", "C", True, Origin.EXTRACTION, 1
-            ),
-            practice,
-            Activity(2, "", 1, 3, "40", "C", "L", "", "GENR01", "", True, Origin.EXTRACTION, 1),
-        )
-
-    built.write(write)
-    place.replace(built)
 
 
 @pytest.fixture
@@ -101,7 +74,7 @@ def test_a_dentist_has_a_mailbox_within_five_seconds(operator: Operator, browser
     began = time.monotonic()
     assert browser.sign_in(theirs, then="/bienvenue") == "/bienvenue"
     offer = browser.get("/api/enrolment")
-    assert (offer["name"], offer["places"]) == ("CLAIRE LEFEVRE NOEL", ["CABINET DES LILAS, PARIS"])
+    assert (offer["name"], offer["places"]) == ("Claire LEFEVRE NOEL", ["CABINET DES LILAS, PARIS"])
     address = f"claire.lefevre-noel@{NORTH.domain}"
     assert offer["addresses"][0] == address
     browser.post("/api/enrolment", {"address": address, "terms": offer["terms"]})

@@ -125,6 +125,38 @@ def test_everything_comes_over_and_later_only_what_is_new(
     assert kept(keeper, SOUTH.address("claire")) == expected + new
 
 
+def test_subscriptions_come_over_once_and_are_the_person_s_afterwards(
+    dovecot: Dovecot, keeper: Operator, space: TrustSpace, secret: Path
+) -> None:
+    def subscribed() -> dict[str, bool]:
+        account = keeper.read(accounts.get, SOUTH.address("claire"))
+        return {each.name: each.subscribed for each in keeper.read(mailboxes.listing, account.id) if each.role is None}
+
+    fill(dovecot, space, "abonne", 1)
+    line = signed_in(dovecot, space, "abonne")
+    for name in ("INBOX", "Patients/&AOk-t&AOk- 2025"):
+        line.subscribe(f'"{name}"')
+    line.logout()
+    command = arguments(dovecot, space, "abonne", secret, "--json")
+    assert answer_of(keeper.command("account", "migrate", *command))["ok"]
+    assert subscribed() == {"Patients": False, "Patients/été 2025": True, "a&b": False}
+    account = keeper.read(accounts.get, SOUTH.address("claire"))
+    keeper.write(mailboxes.unsubscribe, account.id, "Patients/été 2025")
+    keeper.write(mailboxes.subscribe, account.id, "a&b")
+    assert answer_of(keeper.command("account", "migrate", *command))["ok"]
+    assert subscribed() == {"Patients": False, "Patients/été 2025": False, "a&b": True}
+
+
+def test_where_nothing_is_subscribed_to_all_is_shown(
+    dovecot: Dovecot, keeper: Operator, space: TrustSpace, secret: Path
+) -> None:
+    fill(dovecot, space, "autre", 1)
+    assert answer_of(keeper.command("account", "migrate", *arguments(dovecot, space, "autre", secret, "--json")))["ok"]
+    account = keeper.read(accounts.get, SOUTH.address("claire"))
+    shown = {each.name for each in keeper.read(mailboxes.listing, account.id) if each.subscribed}
+    assert shown >= {"INBOX", "Envoyés", "Patients/été 2025", "a&b"}
+
+
 def test_starttls_does_as_well(dovecot: Dovecot, keeper: Operator, space: TrustSpace, secret: Path) -> None:
     expected = fill(dovecot, space, "karim", 10)
     command = arguments(dovecot, space, "karim", secret, "--json", "--starttls")

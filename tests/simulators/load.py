@@ -6,6 +6,7 @@ It never looks at the server's certificate: what trust decides is tested elsewhe
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -168,6 +169,35 @@ async def press(
                 line.cut()
 
     await asyncio.gather(*(work() for _ in range(connections)))
+
+
+def again(tally: Tally) -> Iterator[Letter]:
+    """What was put off, or never answered, as a real peer sends it again."""
+    tally.unanswered += [letter for letter, _ in tally.refused]
+    tally.refused.clear()
+    while tally.unanswered:
+        yield tally.unanswered.pop(0)
+
+
+@contextlib.contextmanager
+def pressing(port: int, tls: SSL.Context, tally: Tally, connections: int, letters: Iterator[Letter]) -> Iterator[None]:
+    """Send letters in a thread while the block runs; leave once the server is gone, or all are sent."""
+    failures: list[BaseException] = []
+
+    def send() -> None:
+        try:
+            asyncio.run(press(port, tls, tally, connections, letters))
+        except BaseException as failure:
+            failures.append(failure)
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
+    for failure in failures:
+        raise failure
 
 
 async def _settle(line: Line, letter: Letter, tally: Tally) -> None:

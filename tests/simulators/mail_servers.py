@@ -1,8 +1,8 @@
 """IMAP servers as checks see them: where one listens, who signs in, what it says that it can do. The same checks run on each.
 
-`SERVERS` names those that are checked. Any other server is checked too where the environment names it:
-IMAP_SERVER=host:port (TLS at once), IMAP_CA=a PEM file of its authority, IMAP_LOGINS=a file of logins, user and password
-a line; each login's mailboxes are emptied before they are used.
+`SERVERS` names those that are checked; `ours-postgresql` needs a database, and runs what is marked `both_stores` only. Any
+other server is checked too where the environment names it: IMAP_SERVER=host:port (TLS at once), IMAP_CA=a PEM file of its
+authority, IMAP_LOGINS=a file of logins, user and password a line; each login's mailboxes are emptied before they are used.
 """
 
 import os
@@ -89,12 +89,17 @@ def dovecot(space: TrustSpace, folder: Path) -> Iterator[MailServer]:
 
 
 @contextmanager
-def ours(space: TrustSpace, folder: Path, fronts: int = 2) -> Iterator[MailServer]:
-    """This project's, as `serve` runs it on several cores: sessions of one account are in several processes."""
+def ours(space: TrustSpace, folder: Path, database: str = "", fronts: int = 2) -> Iterator[MailServer]:
+    """This project's, on a file of its own or on the PostgreSQL database of a URL, which has its tables.
+
+    As `serve` runs it on several cores: sessions of one account are in several processes.
+    """
     port = free_port(2)
     imap = {"listen": f"127.0.0.1:{port}", "listen_tls": f"127.0.0.1:{port + 1}"}
-    processes = {"workers": fronts}
-    operator = Operator(space, folder / "operator", SOUTH, imap=imap, smtp=processes, identity={"app_passwords": True})
+    storage, processes = {"database": database}, {"workers": fronts}
+    operator = Operator(
+        space, folder / "operator", SOUTH, imap=imap, smtp=processes, identity={"app_passwords": True}, storage=storage
+    )
     start = operator.start_process if fronts else operator.start
     numbers = count(1)
 
@@ -110,7 +115,7 @@ def ours(space: TrustSpace, folder: Path, fronts: int = 2) -> Iterator[MailServe
     try:
         start()
         context = ssl.create_default_context(cafile=str(space.authorities))
-        yield MailServer("ours", port + 1, port, context, newcomer, restart)
+        yield MailServer("ours-postgresql" if database else "ours", port + 1, port, context, newcomer, restart)
     finally:
         operator.close()
 
@@ -143,7 +148,7 @@ def offers(name: str) -> frozenset[str]:
     """What a server says that it can do, in capitals."""
     if name == "dovecot":
         return frozenset(_DOVECOT.split())
-    if name in ("ours", "alone"):
+    if name in ("ours", "ours-postgresql", "ours-alone"):
         return frozenset(
             each.upper() for each in (*session.ALWAYS, *session.SIGNED_IN, "COMPRESS=DEFLATE", "APPENDLIMIT")
         )
@@ -154,7 +159,9 @@ def offers(name: str) -> frozenset[str]:
         return peer.capabilities()
 
 
-SERVERS = {"dovecot": dovecot, "ours": ours, "alone": alone} | ({"other": other} if "IMAP_SERVER" in os.environ else {})
+SERVERS = {"dovecot": dovecot, "ours": ours, "ours-postgresql": ours, "ours-alone": alone} | (
+    {"other": other} if "IMAP_SERVER" in os.environ else {}
+)
 
 
 def _empty(peer: ImapPeer) -> None:

@@ -112,6 +112,12 @@ class Operator:
         process, self._process = self._process, None
         process.stop(signal.SIGKILL)
 
+    def kill_all(self) -> None:
+        """Kill the process and all that it started, at one stroke."""
+        assert self._process is not None
+        process, self._process = self._process, None
+        process.stop_all()
+
     def kill_a_worker(self) -> None:
         """Kill one of the processes that serve peers, the oldest; the whole must then end by itself."""
         assert self._process is not None
@@ -304,6 +310,7 @@ class _Process:
                 stdout=output,
                 stderr=output,
                 env=environment,
+                process_group=0,
             )
 
     def start(self) -> dict[str, int]:
@@ -330,6 +337,10 @@ class _Process:
             self._process.wait()
             raise
         assert code == (0 if number is signal.SIGTERM else -number), self._log.read_text()[-2000:]
+
+    def stop_all(self) -> None:
+        os.killpg(self._process.pid, signal.SIGKILL)
+        assert self._process.wait(DEADLINE_S) == -signal.SIGKILL, self._log.read_text()[-2000:]
 
     def stop_by_a_worker(self) -> None:
         children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()

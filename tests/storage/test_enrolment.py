@@ -114,7 +114,7 @@ def _enrol(database: Database, people: Database, notices: Notices, address: str 
 def test_the_register_says_who_somebody_is(people: Database) -> None:
     found = _match(people)
     assert (found.name, found.profession, found.places) == (
-        "CLAIRE LEFEVRE",
+        "Claire LEFEVRE",
         "Chirurgien-Dentiste",
         ("CABINET DES LILAS, PARIS",),
     )
@@ -137,7 +137,7 @@ def test_who_is_not_there_or_is_another_goes_no_further(
 
 
 def test_a_changed_family_name_is_still_the_same_person(people: Database) -> None:
-    assert _match(people, CLAIRE, "Claire LEFÈVRE-NOËL").name == "CLAIRE LEFEVRE"
+    assert _match(people, CLAIRE, "Claire LEFÈVRE-NOËL").name == "Claire LEFEVRE"
 
 
 def test_addresses_are_offered_and_those_elsewhere_are_said(database: Database, people: Database) -> None:
@@ -315,27 +315,47 @@ def test_only_who_runs_the_operator_suspends(database: Database, people: Databas
     assert database.write(lifecycle.suspend, account.address, ADMINISTRATOR).state is AccountState.SUSPENDED
 
 
-def test_who_is_withdrawn_is_told_then_suspended(database: Database, people: Database, notices: Notices) -> None:
+def _compare(database: Database, people: Database) -> Any:
+    return database.read(lambda ours: people.read(lambda theirs: lifecycle.compare(ours, theirs)))
+
+
+def _follow(database: Database, people: Database, notices: Notices) -> None:
+    changed = _compare(database, people)
+    database.write(lambda connection: lifecycle.follow(connection, changed, notices, ADMINISTRATOR))
+
+
+def test_who_is_withdrawn_is_told_once_then_suspended(
+    database: Database, people: Database, notices: Notices, monkeypatch: pytest.MonkeyPatch
+) -> None:
     account = _enrol(database, people, notices)
-
-    def compare() -> Any:
-        return database.read(lambda ours: people.read(lambda theirs: lifecycle.compare(ours, theirs)))
-
-    assert compare().withdrawn == ()
+    assert _compare(database, people).withdrawn == ()
     people.write(register.put, _practitioner(1, CLAIRE, "LEFEVRE", "CLAIRE", active=False))
-    withdrawn = compare().withdrawn
-    assert withdrawn == (account.address,)
-    database.write(lifecycle.warn, withdrawn, notices)
-    (suspended,) = database.write(lifecycle.suspend_withdrawn, withdrawn, ADMINISTRATOR)
-    assert suspended.state is AccountState.SUSPENDED
-    assert database.read(mailboxes.with_role, account.id, mailboxes.Role.INBOX).total == 2
+    for _ in range(2):
+        _follow(database, people, notices)
+    assert database.read(accounts.get, account.address).state is AccountState.ACTIVE
+    assert database.read(mailboxes.with_role, account.id, mailboxes.Role.INBOX).total == 2  # the welcome, one warning
+    later = lifecycle.now_ms() + lifecycle.GRACE_MS + 1
+    monkeypatch.setattr(lifecycle, "now_ms", lambda: later)
+    _follow(database, people, notices)
+    assert database.read(accounts.get, account.address).state is AccountState.SUSPENDED
+    _follow(database, people, notices)
 
 
-def test_a_new_name_in_the_register_is_seen(database: Database, people: Database, notices: Notices) -> None:
+def test_who_is_in_the_register_again_stays(database: Database, people: Database, notices: Notices) -> None:
+    account = _enrol(database, people, notices)
+    people.write(register.put, _practitioner(1, CLAIRE, "LEFEVRE", "CLAIRE", active=False))
+    _follow(database, people, notices)
+    people.write(register.put, _practitioner(1, CLAIRE, "LEFEVRE", "CLAIRE"))
+    _follow(database, people, notices)
+    assert database.read(accounts.get, account.address).state is AccountState.ACTIVE
+
+
+def test_a_new_name_in_the_register_is_taken_up(database: Database, people: Database, notices: Notices) -> None:
     account = _enrol(database, people, notices)
     people.write(register.put, _practitioner(1, CLAIRE, "LEFEVRE-NOEL", "CLAIRE"))
-    changed = database.read(lambda ours: people.read(lambda theirs: lifecycle.compare(ours, theirs)))
-    assert (changed.withdrawn, changed.renamed) == ((), (account.address,))
+    _follow(database, people, notices)
+    assert database.read(accounts.get, account.address).name == "Claire LEFEVRE-NOEL"
+    assert _compare(database, people).renamed == {}
 
 
 def test_death_closes_what_was_held_alone_and_leaves_the_practice(

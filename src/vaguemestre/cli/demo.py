@@ -42,7 +42,7 @@ _DETAILS = ("peer", "certificate", "tls", "list", "reply", "why", "rule")
 
 def demo(
     data: Annotated[Path | None, typer.Option("--data", metavar="DIR", help="Where the space stands.")] = None,
-    port_base: Annotated[int, typer.Option("--port-base", min=1024, max=65_000, metavar="N")] = 42_000,
+    port_base: Annotated[int, typer.Option("--port-base", min=1024, max=64_500, metavar="N")] = 42_000,
     people: Annotated[
         int, typer.Option("--people", min=1, max=5_000_000, metavar="N", help="In the register, at the first start.")
     ] = 50_000,
@@ -93,6 +93,8 @@ async def _demo(space: Space, check: bool) -> bool:
                 print(json.dumps(_journey_facts(sent, journey, arrived) | {"register": counts}, ensure_ascii=False))
                 return arrived
             _tell(console, sent, journey)
+            _offer(console, space)
+            _invite(console, space)
             _suggest(console, space)
             await stop.wait()
             return arrived
@@ -128,6 +130,30 @@ def _tell(console: Console, sent: Submitted, journey: Journey) -> None:
         console.print(
             f"  {name:<14} {'intact' if intact else 'ALTÉRÉ / ALTERED'}", style="green" if intact else "bold red"
         )
+
+
+def _offer(console: Console, space: Space) -> None:
+    console.print("\nPour un logiciel de messagerie / For a mail program", style="bold")
+    console.print("  serveur / server  localhost ; nom et mot de passe / name and password:")
+    for place, side in ((DENTISTS, "A"), (HOSPITAL, "B")):
+        ports = space.program_ports(place)
+        console.print(
+            f"  [bold]{side}[/]  IMAP {ports.imap} (STARTTLS), {ports.imaps} (TLS)"
+            f" ; SMTP {ports.submission} (STARTTLS), {ports.submissions} (TLS)"
+        )
+        for login in demonstration.logins(space):
+            if login.place is place:
+                console.print(f"     {login.address}  {login.password}", soft_wrap=True, markup=False)
+    console.print(f"  autorité à importer / authority to import  {space.authorities}", soft_wrap=True, markup=False)
+
+
+def _invite(console: Console, space: Space) -> None:
+    console.print("\nOuvrir une boîte en cinq minutes / Open a mailbox in five minutes", style="bold")
+    console.print(f"  {space.web}", style="bold cyan", markup=False)
+    console.print(
+        "  choisissez un dentiste fictif dans le Pro Santé Connect de démonstration / choose a made-up dentist",
+        style="dim",
+    )
 
 
 def _suggest(console: Console, space: Space) -> None:

@@ -18,6 +18,7 @@ _PARTS = {
     "addresses": "Adresses / Addresses",
     "indexes": "Index / Indexes",
     "difference": "Différence / Difference",
+    "search": "Index de recherche / Search index",
 }
 
 
@@ -28,7 +29,9 @@ def import_(
 ) -> None:
     """Take the public extraction files (ZIP or text) into the register."""
     with refusals(as_json), Bar(_PARTS) as bar:
-        summary = importation.run(directory_parts.place(load(config)), files, bar)
+        loaded = load(config)
+        summary = importation.run(directory_parts.place(loaded), files, bar)
+        directory_parts.refresh_search(loaded, bar)
     show(as_json, _facts(summary), _lines(summary))
 
 

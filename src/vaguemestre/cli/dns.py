@@ -1,6 +1,5 @@
 """`vaguemestre dns`: the records that a domain must publish."""
 
-import ipaddress
 from typing import Annotated
 
 import typer
@@ -10,7 +9,7 @@ from vaguemestre.cli.presentation import AsJson, ConfigFile, load, refusals, sho
 from vaguemestre.config import Config
 from vaguemestre.documents import zone
 from vaguemestre.documents.zone import Record
-from vaguemestre.errors import ConfigurationError, VaguemestreError
+from vaguemestre.errors import VaguemestreError
 
 
 def dns(
@@ -33,15 +32,4 @@ def _records(config: Config, domain: str) -> list[Record]:
             f"{domain} is not a domain of this operator ({served}).",
             f"{domain} n'est pas un domaine de cet opérateur ({served}).",
         )
-    own, offered = config.autoconfiguration, composition.settings(config)
-    addresses = own.addresses if own else ()
-    for each in addresses:
-        try:
-            ipaddress.ip_address(each)
-        except ValueError as error:
-            raise ConfigurationError(
-                f"{each} is not a network address (IPv4 or IPv6).",
-                f"{each} n'est pas une adresse réseau (IPv4 ou IPv6).",
-            ) from error
-    web = (own.host or config.hostname) if own else ""
-    return zone.records(domain, config.hostname, offered.imap, offered.submission, web, addresses)
+    return composition.zone_records(config, domain)

@@ -8,13 +8,17 @@ from vaguemestre.cli import (
     demo,
     directory,
     directory_import,
+    directory_pull,
+    directory_search,
     dns,
     doctor,
+    enrolment,
     evidence,
     mailbox,
     queue,
     send,
     serve,
+    stats,
     transfer,
     trust,
 )
@@ -35,10 +39,14 @@ account.app.command("import")(transfer.import_)
 account.app.command()(transfer.export)
 account.app.command()(transfer.migrate)
 directory.app.command("import")(directory_import.import_)
+directory.app.command()(directory_search.search)
+directory.app.command()(directory_pull.pull)
 program.add_typer(account.app, name="account")
 program.add_typer(mailbox.app, name="mailbox")
+program.add_typer(enrolment.app, name="enrolment")
 program.add_typer(queue.app, name="queue")
 program.add_typer(evidence.app, name="evidence")
 program.add_typer(database.app, name="db")
 program.add_typer(directory.app, name="directory")
+program.add_typer(stats.app, name="stats")
 program.add_typer(trust.app, name="trust")

@@ -12,7 +12,7 @@ from vaguemestre import app as composition
 from vaguemestre import clock
 from vaguemestre.app import Stores
 from vaguemestre.config import Config, Trust
-from vaguemestre.diagnosis import identity, machine, mail
+from vaguemestre.diagnosis import identity, machine, mail, programs
 from vaguemestre.diagnosis.findings import Case, Finding, Words, good, guarded, problem, stopped, warning
 from vaguemestre.errors import VaguemestreError
 from vaguemestre.trust import certificates, updater
@@ -28,6 +28,11 @@ _CHECKS: tuple[tuple[str, Callable[[Case], Iterator[Finding]]], ...] = (
     ("certificate", identity.certificate),
     ("names", machine.names),
     ("port", machine.port),
+    ("certificate", programs.certificate),
+    ("identity", programs.signing_in),
+    ("mail-programs", programs.ports),
+    ("autoconfiguration", programs.autoconfiguration),
+    ("records", programs.records),
     ("accounts", mail.people),
     ("queue", mail.waiting),
     ("spool", mail.spool),

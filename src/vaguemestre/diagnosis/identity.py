@@ -13,9 +13,13 @@ from vaguemestre.diagnosis.findings import Case, Finding, Words, clock_behind, g
 from vaguemestre.protocols import tls
 from vaguemestre.trust import certificates
 
-_RENEW_BEFORE = timedelta(days=30)
+RENEW_BEFORE = timedelta(days=30)
 _CRL_SOON = timedelta(hours=12)
 _CLOCK_TOLERANCE = timedelta(minutes=5)
+_CORRECT_HOSTNAME = Words(
+    "Corrigez hostname, ou demandez un certificat à ce nom : des opérateurs peuvent le vérifier.",
+    "Correct hostname, or ask for a certificate of that name: operators may check it.",
+)
 
 
 def certificate(case: Case) -> Iterator[Finding]:
@@ -34,7 +38,7 @@ def certificate(case: Case) -> Iterator[Finding]:
         )
     chain = x509.load_pem_x509_certificates(file.read_bytes())
     yield _dates(chain[0], case.now)
-    yield from _host(chain[0], case.config.hostname)
+    yield from naming("certificate", chain[0], case.config.hostname, _CORRECT_HOSTNAME)
     if len(chain) == 1:
         yield warning(
             "certificate",
@@ -72,24 +76,23 @@ def _dates(leaf: x509.Certificate, now: datetime) -> Finding:
         return clock_behind(
             now, Words(f"le début de validité du certificat {name}", f"the start of the certificate {name}"), begins
         )
-    return warning("certificate", said, mend) if ends - now < _RENEW_BEFORE else good("certificate", said)
+    return warning("certificate", said, mend) if ends - now < RENEW_BEFORE else good("certificate", said)
 
 
-def _host(leaf: x509.Certificate, hostname: str) -> Iterator[Finding]:
+def naming(check: str, leaf: x509.Certificate, host: str, mend: Words) -> Iterator[Finding]:
+    """A certificate names a host, itself or by a name for all of its domain; nothing is said where it does."""
     names = certificates.extension(leaf, x509.SubjectAlternativeName)
-    hosts = [host.lower() for host in names.get_values_for_type(x509.DNSName)] if names is not None else []
-    if hostname.lower() not in hosts:
+    hosts = [each.lower() for each in names.get_values_for_type(x509.DNSName)] if names is not None else []
+    wanted = host.lower()
+    if wanted not in hosts and f"*.{wanted.partition('.')[2]}" not in hosts:
         shown = ", ".join(hosts) or "-"
         yield warning(
-            "certificate",
+            check,
             Words(
-                f"Le certificat ne nomme pas l'hôte {hostname} (il nomme : {shown}).",
-                f"The certificate does not name the host {hostname} (it names: {shown}).",
+                f"Le certificat ne nomme pas l'hôte {host} (il nomme : {shown}).",
+                f"The certificate does not name the host {host} (it names: {shown}).",
             ),
-            Words(
-                "Corrigez hostname, ou demandez un certificat à ce nom : des opérateurs peuvent le vérifier.",
-                "Correct hostname, or ask for a certificate of that name: operators may check it.",
-            ),
+            mend,
         )
 
 

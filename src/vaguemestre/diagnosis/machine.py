@@ -4,8 +4,9 @@ import asyncio
 import os
 import shutil
 import socket
+import ssl
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -115,45 +116,63 @@ async def _resolvable(name: str) -> Finding:
 
 def port(case: Case) -> Iterator[Finding]:
     """The service listens, or could."""
-    host, port = address(case.config.smtp.listen)
+
+    def ours(line: socket.socket) -> bool:
+        banner = line.recv(512)
+        return banner.startswith(f"220 {case.config.hostname} ".encode()) and b"Vaguemestre" in banner
+
+    yield from answering("port", case.config.smtp.listen, "listen [smtp]", ours)
+
+
+def answering(check: str, listen: str, setting: str, ours: Callable[[socket.socket], bool]) -> Iterator[Finding]:
+    """Whether our service answers at an address, by `ours`, which speaks to whoever does; or could listen there.
+
+    `setting` is what the configuration calls it: `listen [smtp]`.
+    """
+    if not listen:
+        return
+    host, port = address(listen)
     if not port:  # any free one: there is nothing to ask
         return
     here = "127.0.0.1" if host in ("", "0.0.0.0") else "::1" if host == "::" else host  # noqa: S104 - compared, not bound
+    key, _, section = setting.partition(" ")
     try:
         with socket.create_connection((here, port), _ANSWER_S) as line:
             line.settimeout(_ANSWER_S)
-            banner = line.recv(512)
+            recognised = ours(line)
     except ConnectionRefusedError:
-        yield _bindable(host, port)
+        yield _bindable(check, host, port, key, section)
         return
-    if banner.startswith(f"220 {case.config.hostname} ".encode()) and b"Vaguemestre" in banner:
-        yield good("port", Words(f"Le service répond sur {here}:{port}", f"The service answers on {here}:{port}"))
+    except (ssl.SSLError, ConnectionError, TimeoutError):
+        recognised = False
+    if recognised:
+        yield good(check, Words(f"Le service répond sur {here}:{port}", f"The service answers on {here}:{port}"))
         return
     yield problem(
-        "port",
+        check,
         Words(f"Un autre programme répond sur {here}:{port}.", f"Another program answers on {here}:{port}."),
-        Words("Arrêtez-le, ou changez listen dans [smtp].", "Stop it, or change listen in [smtp]."),
+        Words(f"Arrêtez-le, ou changez {key} dans {section}.", f"Stop it, or change {key} in {section}."),
     )
 
 
-def _bindable(host: str, port: int) -> Finding:
+def _bindable(check: str, host: str, port: int, key: str, section: str) -> Finding:
     try:
         socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
     except OSError as error:
         why = error.strerror or str(error)
         return problem(
-            "port",
+            check,
             Words(
                 f"Le port {host}:{port} ne peut pas être ouvert ({why}).",
                 f"The port {host}:{port} cannot be opened ({why}).",
             ),
             Words(
-                "Corrigez listen dans [smtp] ; un port sous 1024 demande la capacité CAP_NET_BIND_SERVICE.",
-                "Correct listen in [smtp]; a port below 1024 needs the capability CAP_NET_BIND_SERVICE.",
+                f"Corrigez {key} dans {section} ; un port sous 1024 demande la capacité CAP_NET_BIND_SERVICE.",
+                f"Correct {key} in {section}; a port below 1024 needs the capability CAP_NET_BIND_SERVICE.",
             ),
         )
     return warning(
-        "port",
+        check,
         Words(
             f"Le service ne tourne pas ; le port {port} est libre.", f"The service is not running; port {port} is free."
         ),

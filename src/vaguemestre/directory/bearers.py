@@ -105,6 +105,7 @@ def structure(line: Line) -> tuple[str, ...]:
         line[12],
         line[13],
         fold(line[12]),
+        fold(" ".join(filter(None, line[16:20]))),
         "",
         "",
         "",

@@ -237,6 +237,7 @@ class Reader:
                 name,
                 line[20],
                 fold(name),
+                fold(" ".join(filter(None, line[24:28]))),
                 line[21],
                 "",
                 *line[22:33],

@@ -3,6 +3,7 @@
 Rule: what stands on the red list is told to nobody but the operator that serves it, which asks for it (`red_listed`).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,9 @@ from vaguemestre.directory.model import (
     Qualification,
     Qualified,
 )
+from vaguemestre.storage.bulk import BulkSelect
+
+_STANDING = BulkSelect("SELECT national_id, active, given, family FROM practitioners WHERE national_id IN {keys}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,19 @@ def find(connection: sa.Connection, national_id: str, *, red_listed: bool = Fals
             if each.active and (red_listed or not each.red_list)
         ),
     )
+
+
+def standing(connection: sa.Connection, national_ids: Sequence[str]) -> dict[str, tuple[bool, str, str]]:
+    """Of many people at once: whether they practise, their given and family names. Who is not there is not in it."""
+    return {row[0]: (bool(row[1]), row[2], row[3]) for row in _STANDING.run(connection, national_ids)}
+
+
+def without_address(connection: sa.Connection, profession: str, count: int) -> list[Practitioner]:
+    """Some people of a profession (TRE_G15) who practise and have no address, the same each time."""
+    rows, addressed = tables.practitioners, tables.addresses.c
+    theirs = sa.select(addressed.id).where(addressed.practitioner_id == rows.c.id, addressed.active).exists()
+    wanted = sa.select(rows).where(rows.c.profession == profession, rows.c.active, rows.c.rpps != "", ~theirs)
+    return [_practitioner(row) for row in connection.execute(wanted.order_by(rows.c.id).limit(count))]
 
 
 def label(connection: sa.Connection, system: str, code: str) -> str:

@@ -14,8 +14,10 @@ Rules:
 import contextlib
 import os
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -70,6 +72,17 @@ class Place:
             raise
         return opened
 
+    def exists(self) -> bool:
+        """Whether there is a register in use."""
+        if self.url:
+            made = sa.create_engine(self.url)
+            try:
+                return sa.inspect(made).has_table(tables.facts.name, _SCHEMA)
+            finally:
+                made.dispose()
+        edition = _named(self.folder / "current")
+        return bool(edition) and self._file(edition).exists()
+
     def next(self) -> Database:
         """The edition being built: a new one without indexes, or what was left of one that was interrupted.
 
@@ -96,7 +109,7 @@ class Place:
         From here on whoever opens the register gets it; who has the former one open goes on reading it whole.
         A crash before the last line leaves the former in use and the new one to be resumed.
         """
-        built.write(_index)
+        built.write(index)
         if self.url:
             built.write(_exchange)
             built.close()
@@ -178,12 +191,21 @@ def put(connection: sa.Connection, *things: Thing) -> None:
         table = _TABLES[type(thing)]
         row = {field.name: getattr(thing, field.name) for field in fields(thing)}
         row |= {key: fold(row[name]) for key, name in _KEYS.get(table.name, ())}
+        if isinstance(thing, Organization):
+            row["line_key"] = line_key(row)
         if isinstance(thing, Address):
             key = thing.address.lower()
             row |= {"address_key": key, "domain": key.rpartition("@")[2]}
         place = [column == row[column.name] for column in table.primary_key]
         connection.execute(table.delete().where(*place))
         connection.execute(table.insert().values(row))
+
+
+def index(connection: sa.Connection) -> None:
+    """Make the indexes of an edition that has none yet."""
+    for each in tables.INDEXES:
+        connection.execute(sa.schema.CreateIndex(each, if_not_exists=True))
+    connection.exec_driver_sql("ANALYZE")
 
 
 def following(connection: sa.Connection, kind: type[Thing]) -> int:
@@ -208,6 +230,12 @@ def counts(connection: sa.Connection) -> dict[str, int]:
     }
 
 
+def line_key(row: Mapping[str, Any]) -> str:
+    """The key of an organization's street line."""
+    parts = (row["number"], row["repetition"], row["street_type"], row["street"])
+    return fold(" ".join(part for part in parts if part))
+
+
 def edition(connection: sa.Connection) -> str:
     """Which edition this is: another name where the register was built anew."""
     return str(connection.execute(_fact("edition")).scalar_one())
@@ -230,12 +258,6 @@ def _create(connection: sa.Connection) -> None:
         tables.facts.insert(),
         [{"name": "version", "value": VERSION}, {"name": "edition", "value": secrets.token_hex(8)}],
     )
-
-
-def _index(connection: sa.Connection) -> None:
-    for index in tables.INDEXES:
-        connection.execute(sa.schema.CreateIndex(index, if_not_exists=True))
-    connection.exec_driver_sql("ANALYZE")
 
 
 def _exchange(connection: sa.Connection) -> None:

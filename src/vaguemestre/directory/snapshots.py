@@ -37,6 +37,10 @@ class Row:
     def __init__(self, values: dict[str, Any]) -> None:
         self.__dict__.update(values)
 
+    def __getattr__(self, name: str) -> Any:
+        """A column that there is not."""
+        raise AttributeError(name)
+
 
 @dataclass(frozen=True, slots=True)
 class Past:

@@ -138,6 +138,7 @@ organizations = sa.Table(
     _text("name"),
     _text("sign"),
     _text("name_key"),
+    _text("line_key"),  # of number, repetition, type and name of the street, a space apart
     _text("sector"),
     _text("category"),
     _text("recipient"),
@@ -207,6 +208,16 @@ spellings = sa.Table(
     sqlite_with_rowid=False,
 )
 
+# Which row a resource of the national API is: `technical_id` is the resource's id there.
+counterparts = sa.Table(
+    "counterparts",
+    metadata,
+    sa.Column("type", sa.Text, primary_key=True),
+    sa.Column("technical_id", sa.Text, primary_key=True),
+    sa.Column("id", sa.BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 # What rows were before a revision changed them, as JSON of the row: `thing` is the table's name.
 superseded = sa.Table(
     "superseded",
@@ -251,7 +262,7 @@ INDEXES = (
     *BEARERS,
     sa.Index("ix_practitioners_rpps", practitioners.c.rpps),
     sa.Index("ix_practitioners_family_key", practitioners.c.family_key, practitioners.c.given_key),
-    sa.Index("ix_practitioners_given_key", practitioners.c.given_key),
+    sa.Index("ix_practitioners_given_key", practitioners.c.given_key, practitioners.c.family_key),
     sa.Index("ix_practitioners_revision", practitioners.c.revision, practitioners.c.id),
     sa.Index("ix_spellings_key", spellings.c.field, spellings.c.key, spellings.c.id),
     sa.Index("ix_qualifications_code", qualifications.c.code, qualifications.c.practitioner_id),
@@ -272,7 +283,7 @@ INDEXES = (
     sa.Index("ix_organizations_sector", organizations.c.sector),
     sa.Index("ix_organizations_category", organizations.c.category, **_where(organizations.c.category)),
     sa.Index("ix_organizations_commune", organizations.c.commune),
-    sa.Index("ix_organizations_street", organizations.c.street),
+    sa.Index("ix_organizations_line_key", organizations.c.line_key),
     sa.Index("ix_organizations_revision", organizations.c.revision, organizations.c.id),
     sa.Index("ix_addresses_address_key", addresses.c.address_key),
     sa.Index("ix_addresses_domain", addresses.c.domain, addresses.c.practitioner_id),

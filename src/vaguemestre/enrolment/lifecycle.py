@@ -2,11 +2,10 @@
 
 Kept true: nobody loses mail without a warning and time: a closed mailbox takes no more, is kept for its holder to take away
 until its date (`kept_until`), and only then may be erased; an address never goes to somebody else. What ends a person's
-part ends their sessions and devices with it. Who is withdrawn from the register is told first, where there is time
-(`warn`), then suspended, at the refresh that follows; who came back is reopened only by an administrator.
+part ends their sessions and devices with it. Who is withdrawn from the register is told first, and suspended
+at a refresh of the day after (`follow`); who came back is reopened only by an administrator.
 """
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -14,6 +13,7 @@ import sqlalchemy as sa
 from vaguemestre import ids
 from vaguemestre.clock import now_ms
 from vaguemestre.directory import practitioners
+from vaguemestre.enrolment import matching
 from vaguemestre.enrolment.notices import Notices
 from vaguemestre.enrolment.tables import closures, enrolments
 from vaguemestre.errors import VaguemestreError
@@ -25,6 +25,8 @@ from vaguemestre.mailstore import accounts, sharing
 from vaguemestre.mailstore.model import Account, AccountKind, AccountState
 
 KEPT_MS = 90 * 86_400_000
+GRACE_MS = 86_400_000
+_WARNED_LASTS_MS = 30 * 86_400_000
 _REASON_DEATH = "death"
 
 
@@ -44,10 +46,10 @@ class Closure:
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """What the register changes of people who hold mailboxes here: addresses of their accounts."""
+    """What the register changes of people who hold mailboxes here: who is withdrawn, and new names."""
 
-    withdrawn: tuple[str, ...]
-    renamed: tuple[str, ...]
+    withdrawn: tuple[Account, ...]
+    renamed: dict[Account, str]
 
 
 def suspend(connection: sa.Connection, address: str, by: Actor) -> Account:
@@ -142,35 +144,57 @@ def died(connection: sa.Connection, national_id: str, by: Actor, notices: Notice
 
 def compare(connection: sa.Connection, register: sa.Connection) -> Changed:
     """What the register (read by `register`) says otherwise of those who hold active personal mailboxes here."""
-    withdrawn, renamed = [], []
+    held = {}
     for row in connection.execute(sa.select(enrolments.c.account_id, enrolments.c.person_id)).all():
         account = accounts.numbered(connection, row.account_id)
-        if account.state is not AccountState.ACTIVE:
-            continue
-        known = practitioners.find(register, persons.numbered(connection, row.person_id).national_id)
-        if known is None or not known.practitioner.active:
-            withdrawn.append(account.address)
-        elif f"{known.practitioner.given} {known.practitioner.family}".strip() != account.name:
-            renamed.append(account.address)
-    return Changed(tuple(withdrawn), tuple(renamed))
+        if account.state is AccountState.ACTIVE:
+            held[account] = persons.numbered(connection, row.person_id).national_id
+    known = practitioners.standing(register, list(held.values()))
+    gone = (False, "", "")
+    withdrawn = [account for account, national_id in held.items() if not known.get(national_id, gone)[0]]
+    renamed = {
+        account: matching.shown(*known[national_id][1:])
+        for account, national_id in held.items()
+        if account not in withdrawn and matching.shown(*known[national_id][1:]) != account.name
+    }
+    return Changed(tuple(withdrawn), renamed)
 
 
-def warn(connection: sa.Connection, addresses: Iterable[str], notices: Notices) -> None:
-    """Tell holders that the register no longer knows them, and what happens next."""
-    for address in addresses:
-        notices.ending(
-            connection,
-            accounts.get(connection, address),
-            "L'annuaire n'indique plus que vous exercez. Sans correction de votre Ordre, votre boîte sera suspendue à la "
-            "prochaine mise à jour.",
-            "The directory no longer says that you practise. Unless your Order corrects it, your mailbox is suspended at "
-            "the next update.",
-        )
+def follow(
+    connection: sa.Connection, changed: Changed, notices: Notices, by: Actor, *, grace_ms: int = GRACE_MS
+) -> None:
+    """Do what the register's changes ask: warn who is withdrawn, suspend them once the grace is over, take up new names.
+
+    Raises NotPermittedError.
+    """
+    now = now_ms()
+    for account in changed.withdrawn:
+        warned_at = _warned_at(connection, account)
+        if now - warned_at > grace_ms + _WARNED_LASTS_MS:  # never, or so long ago that it was about something else
+            _warn(connection, account, notices)
+        elif now - warned_at >= grace_ms:
+            suspend(connection, account.address, by)
+    for account, name in changed.renamed.items():
+        accounts.rename(connection, account.address, name)
 
 
-def suspend_withdrawn(connection: sa.Connection, addresses: Sequence[str], by: Actor) -> list[Account]:
-    """Suspend mailboxes of people whom the register no longer knows. Raises NotPermittedError."""
-    return [suspend(connection, address, by) for address in addresses]
+def _warn(connection: sa.Connection, account: Account, notices: Notices) -> None:
+    notices.ending(
+        connection,
+        account,
+        "L'annuaire n'indique plus que vous exercez. Sans correction de votre Ordre, votre boîte sera suspendue à une "
+        "prochaine mise à jour.",
+        "The directory no longer says that you practise. Unless your Order corrects it, your mailbox is suspended at "
+        "one of the next updates.",
+    )
+    entry = Entry(Event.WITHDRAWAL_WARNING, ids.to_text(account.id), {}, {"address": account.address})
+    journal.append(connection, [entry])
+
+
+def _warned_at(connection: sa.Connection, account: Account) -> int:
+    """When the holder was last told, by the journal; 0 where never."""
+    told = journal.log(connection, subject=ids.to_text(account.id), limit=50, newest=True)
+    return next((each.at for each in reversed(told) if each.event == Event.WITHDRAWAL_WARNING), 0)
 
 
 def _closed() -> LifecycleError:

@@ -62,8 +62,8 @@ class Match:
 
     @property
     def name(self) -> str:
-        """Given name and family name, as the register writes them."""
-        return f"{self.known.practitioner.given} {self.known.practitioner.family}".strip()
+        """Given name and family name, as colleagues see them."""
+        return shown(self.known.practitioner.given, self.known.practitioner.family)
 
     @property
     def places(self) -> tuple[str, ...]:
@@ -74,6 +74,11 @@ class Match:
             if place is not None
         )
         return tuple(dict.fromkeys(each for each in found if each))
+
+
+def shown(given: str, family: str) -> str:
+    """A name as it is written among professionals: Claire LEFÈVRE-NOËL."""
+    return f"{given.title()} {family.upper()}".strip()
 
 
 def match(connection: sa.Connection, national_id: str, name: str) -> Match:

@@ -55,7 +55,10 @@ class Event(StrEnum):
     INVITATION_END = "invitation-end"
     MAILBOX_REQUEST = "mailbox-request"
     CLOSURE = "closure"
+    WITHDRAWAL_WARNING = "withdrawal-warning"
     ERASURE = "erasure"
+    PUBLICATION = "publication"
+    PUBLICATION_REFUSAL = "publication-refusal"
     IMPORT = "import"
     EXPORT = "export"
 

@@ -12,7 +12,7 @@ from urllib.parse import quote_plus
 from vaguemestre import clock
 from vaguemestre.identity import tokens
 from vaguemestre.identity.provider import Provider
-from vaguemestre.identity.tokens import Claims, Policy, TokenError
+from vaguemestre.identity.tokens import Claims, Policy, ProviderFailure, TokenError
 
 
 class IntrospectionVerifier:
@@ -39,6 +39,12 @@ class IntrospectionVerifier:
         if claims.get("active") is not True:
             raise TokenError("token-inactive")
         return tokens.judge(claims, self._policy, self._now())
+
+    async def probe(self) -> None:
+        """Ask about a token that nobody has. Raises ProviderFailure."""
+        answer = await self._provider.post(self._address, {"token": "nobody's"}, self._authorization)
+        if answer.get("active") is not False:
+            raise ProviderFailure("it takes any token to be good")
 
     async def close(self) -> None:
         """Close the connections."""

@@ -86,6 +86,11 @@ class KeySet:
         except (msgspec.DecodeError, RecursionError) as error:
             raise TokenError("token-malformed") from error
 
+    async def probe(self) -> None:
+        """Fetch the keys, for this once. Raises ProviderFailure, also where none can sign tokens."""
+        if not _signing_keys(await self._provider.get(self._address)):
+            raise ProviderFailure("no usable key")
+
     async def close(self) -> None:
         """Stop fetching, and close the connections."""
         if self._renewal is not None:
@@ -152,6 +157,10 @@ class KeySetVerifier:
     async def verify(self, token: str) -> Claims:
         """Whom a token names, by the rules of `tokens`. Raises TokenError, ProviderFailure."""
         return tokens.judge(await self._keys.prove(token), self._policy, self._now())
+
+    async def probe(self) -> None:
+        """Fetch the keys, for this once. Raises ProviderFailure."""
+        await self._keys.probe()
 
     async def close(self) -> None:
         """Let go of the keys' connections."""

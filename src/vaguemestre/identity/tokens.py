@@ -76,6 +76,9 @@ class TokenVerifier(Protocol):
     async def verify(self, token: str) -> Claims:
         """Raises TokenError, ProviderFailure."""
 
+    async def probe(self) -> None:
+        """Ask the provider what tells whether it can be asked at all. Raises ProviderFailure."""
+
     async def close(self) -> None:
         """Let go of connections and tasks."""
 

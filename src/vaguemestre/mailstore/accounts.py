@@ -124,6 +124,15 @@ def change_quota(connection: sa.Connection, address: str, quota: int) -> Account
     return _change(connection, address, {"quota": quota})
 
 
+def rename(connection: sa.Connection, address: str, name: str) -> Account:
+    """Have correspondents see another name. Raises UnknownAccountError."""
+    account = get(connection, address)
+    connection.execute(sa.update(accounts).where(accounts.c.id == account.id).values(name=name))
+    entry = Entry(Event.ACCOUNT_CHANGE, ids.to_text(account.id), {"change": "name"}, {"name": name})
+    journal.append(connection, [entry])
+    return get(connection, address)
+
+
 def change_own_reading(connection: sa.Connection, address: str, own: bool) -> Account:
     """Say whether each person who reads the account has read or not by themselves. Raises UnknownAccountError.
 

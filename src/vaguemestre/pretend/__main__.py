@@ -26,6 +26,7 @@ class Wanted(msgspec.Struct, forbid_unknown_fields=True):
     people: list[dict[str, Any]]
     realm: int = 0
     wallet: int = 0
+    ends_with_input: bool = False
 
 
 async def run(wanted: Wanted) -> None:
@@ -43,6 +44,8 @@ async def run(wanted: Wanted) -> None:
     for server in servers:
         await server.start()
     print(msgspec.json.encode({"issuer": provider.issuer, "authorize": authorize}).decode(), flush=True)  # noqa: T201
+    if wanted.ends_with_input:
+        asyncio.get_running_loop().run_in_executor(None, sys.stdin.read).add_done_callback(lambda _: stop.set())
     await stop.wait()
     for server in servers:
         await server.stop()

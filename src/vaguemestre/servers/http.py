@@ -1,8 +1,11 @@
-"""An ASGI application on a port, over HTTP or HTTPS, for documents that are small and public.
+"""An ASGI application on a port, over HTTP or HTTPS.
 
 What it keeps true: what strangers can take is bounded before anything is read from them: connections, in all and by
 address; the time of a handshake, and of a connection's whole life. A client that sends nothing, or too slowly, costs a
 place for seconds. The composition root keeps the signals.
+
+Where operators are told apart by their certificates, TLS is the machine of `protocols.tls`: it asks for one and judges
+nothing, so that the application may explain a refusal (ADR 3); it finds the chain in `request.state.client_chain`.
 
 Flow: accept, and count in → TLS → uvicorn's protocol → the application.
 """
@@ -13,12 +16,15 @@ import socket
 import ssl
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
+from typing import Any
 
 import uvicorn
+from OpenSSL import SSL
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from vaguemestre.errors import ConfigurationError
+from vaguemestre.protocols.tls import TlsConnection, TlsError
 from vaguemestre.servers.limits import Admittance, ServerLimits, network
 
 _LIMITS = ServerLimits(connections=500, connections_per_address=50, handshake=10)
@@ -47,9 +53,9 @@ class HttpServer:
     """Started and stopped by the composition root."""
 
     def __init__(
-        self, app: ASGIApp, host: str, port: int, tls: ssl.SSLContext | None = None, life: float = _LIFE_S
+        self, app: ASGIApp, host: str, port: int, tls: ssl.SSLContext | SSL.Context | None = None, life: float = _LIFE_S
     ) -> None:
-        """With `tls`, over HTTPS only; a connection is cut after `life` seconds."""
+        """With `tls`, over HTTPS only; one of OpenSSL asks for certificates. A connection is cut after `life` seconds."""
         self._address = (host, port)
         config = uvicorn.Config(
             app, http=H11Protocol, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=5,
@@ -78,7 +84,7 @@ class HttpServer:
 class _Uvicorn(uvicorn.Server):
     """Uvicorn behind a door of our own, which counts who comes in before anything is done for them."""
 
-    def __init__(self, config: uvicorn.Config, tls: ssl.SSLContext | None, life: float) -> None:
+    def __init__(self, config: uvicorn.Config, tls: ssl.SSLContext | SSL.Context | None, life: float) -> None:
         super().__init__(config)
         self.life = life
         self._tls = tls
@@ -119,11 +125,16 @@ class _Uvicorn(uvicorn.Server):
 
     async def _open(self, line: socket.socket, where: str) -> None:
         protocol = _Connection(self, lambda: self._admittance.leave(where))
-        handshake = _LIMITS.handshake if self._tls else None
+        loop = asyncio.get_running_loop()
         try:
-            await asyncio.get_running_loop().connect_accepted_socket(
-                lambda: protocol, line, ssl=self._tls, ssl_handshake_timeout=handshake
-            )
+            if isinstance(self._tls, SSL.Context):
+                secured = _Secured(TlsConnection(self._tls, server=True), protocol)
+                await loop.connect_accepted_socket(lambda: secured, line)
+            else:
+                handshake = _LIMITS.handshake if self._tls else None
+                await loop.connect_accepted_socket(
+                    lambda: protocol, line, ssl=self._tls, ssl_handshake_timeout=handshake
+                )
         except BaseException as error:
             line.close()
             protocol.left()
@@ -160,3 +171,94 @@ class _Connection(H11Protocol):
         leave, self._leave = self._leave, None
         if leave is not None:
             leave()
+
+
+class _Secured(asyncio.Protocol):
+    """TLS between a connection and the HTTP protocol, which begins with the end of the handshake."""
+
+    def __init__(self, tls: TlsConnection, inner: _Connection) -> None:
+        self._tls = tls
+        self._inner = inner
+        self._begun = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        self._transport = transport
+        self._slow = asyncio.get_running_loop().call_later(_LIMITS.handshake, transport.abort)
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            plaintext = self._tls.receive(data)
+        except TlsError:  # not TLS, or none that we accept: the alert says which
+            self._flush()
+            self._transport.close()
+            return
+        self._flush()
+        if self._tls.handshaken and not self._begun:
+            self._begun = True
+            self._slow.cancel()
+            self._inner.app_state["client_chain"] = self._tls.peer_chain()
+            self._inner.connection_made(_SecureTransport(self._tls, self._transport))
+        if plaintext:
+            self._inner.data_received(plaintext)
+        if self._tls.closed:
+            self._transport.close()
+
+    def eof_received(self) -> None:
+        """Nothing comes any more: the connection closes."""
+
+    def pause_writing(self) -> None:
+        if self._begun:
+            self._inner.pause_writing()
+
+    def resume_writing(self) -> None:
+        if self._begun:
+            self._inner.resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._slow.cancel()
+        if self._begun:
+            self._inner.connection_lost(exc)
+        else:
+            self._inner.left()
+
+    def _flush(self) -> None:
+        if pending := self._tls.pending():
+            self._transport.write(pending)
+
+
+class _SecureTransport(asyncio.Transport):
+    """What the HTTP protocol writes to: plaintext in, ciphertext on the connection."""
+
+    def __init__(self, tls: TlsConnection, outer: asyncio.Transport) -> None:
+        super().__init__({"sslcontext": tls})
+        self._tls = tls
+        self._outer = outer
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return super().get_extra_info(name) or self._outer.get_extra_info(name, default)
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        if self._outer.is_closing():
+            return
+        try:
+            self._outer.write(self._tls.send(bytes(data)))
+        except TlsError:
+            self._outer.abort()
+
+    def close(self) -> None:
+        if not self._outer.is_closing():
+            if last := self._tls.close():
+                self._outer.write(last)
+            self._outer.close()
+
+    def abort(self) -> None:
+        self._outer.abort()
+
+    def is_closing(self) -> bool:
+        return self._outer.is_closing()
+
+    def pause_reading(self) -> None:
+        self._outer.pause_reading()
+
+    def resume_reading(self) -> None:
+        self._outer.resume_reading()

@@ -207,9 +207,11 @@ class SubmissionSession(Conversation):
 
     def _begin(self) -> Outgoing:
         author = self._writing()
+        envelope = self._addressed_to([])
         # A receipt, sent from nobody, is no letter to be filed.
-        keep_copy = author.account.keeps_sent and bool(self._addressed_to([]).reverse_path)
-        return self._service.submission.begin(author, keep_copy=keep_copy)
+        keep_copy = author.account.keeps_sent and bool(envelope.reverse_path)
+        protocol = "UTF8SMTPSA" if envelope.utf8 else "ESMTPSA"  # nobody sends without TLS, nor without signing in
+        return self._service.submission.begin(author, keep_copy=keep_copy, protocol=protocol)
 
     def _whole(self, written: Written) -> None:
         if self._over:  # `_advance` says so

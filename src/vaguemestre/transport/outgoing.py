@@ -5,7 +5,7 @@ readers would read differently; blind copies stay blind; content stands in clear
 is kept says which person wrote (colleagues see it, the recipients do not).
 
 Flow: servers/submission, or `submission.submit` → `write` as content comes → `finish` → `submission.accept`.
-Standards: RFC 6409 §6.1, §8; RFC 5321 §4.4 (trace).
+Standards: RFC 6409 §6.1, §8; RFC 5321 §4.4 (trace); RFC 3848, RFC 6531 §4.3 (what it came by).
 """
 
 from dataclasses import dataclass
@@ -100,9 +100,18 @@ class Outgoing:
     """One message being handed over. `write` may touch the disk once `spooled`; then it belongs in a thread."""
 
     def __init__(
-        self, store: BlobStore, author: Author, hostname: str, size_limit: int, *, keep_copy: bool = True
+        self,
+        store: BlobStore,
+        author: Author,
+        hostname: str,
+        size_limit: int,
+        *,
+        keep_copy: bool = True,
+        protocol: str = "",
     ) -> None:
+        """`protocol`: what it came by, as a Received line names it (RFC 3848), or nothing where it came by none."""
         self._author = author
+        self._protocol = protocol
         self._limit = size_limit
         self._hostname = hostname
         self._writer = store.writer()
@@ -157,7 +166,7 @@ class Outgoing:
         identifier = new_message_id(account.address.rpartition("@")[2])
         head = submitted.completed(head, (account.name, account.address), clock.now(), identifier)
         self._summary = summary(head)
-        trace = _trace(self._hostname, self._writer)
+        trace = _trace(self._hostname, self._protocol, self._writer)
         self._writer.write(trace, digested=False)
         if self._copy is not None:
             said = f"{self._author.person} <{self._author.person_id}>"
@@ -192,8 +201,7 @@ def may_not_send_as(address: str) -> SenderRefusedError:
     )
 
 
-def _trace(hostname: str, writer: BlobWriter) -> bytes:
+def _trace(hostname: str, protocol: str, writer: BlobWriter) -> bytes:
     """A Received line: no address of the author's machine, which is nobody's business."""
-    return (
-        f"Received: by {hostname} (Vaguemestre) id {ids.to_text(writer.id)};\r\n\t{clock.rfc5322(clock.now())}\r\n"
-    ).encode()
+    by = f"{hostname} (Vaguemestre){protocol and ' with ' + protocol}"
+    return f"Received: by {by} id {ids.to_text(writer.id)};\r\n\t{clock.rfc5322(clock.now())}\r\n".encode()

@@ -131,9 +131,9 @@ class Submission:
         """The account that an address is of, as it stands now. Raises SenderRefusedError, StorageFailure."""
         return await self._database.read_at_once(_active, address)
 
-    def begin(self, author: Author, *, keep_copy: bool) -> Outgoing:
-        """Start taking content; a copy is filed in the author's Sent mailbox or not."""
-        return Outgoing(self._blobs, author, self._hostname, self._size_limit, keep_copy=keep_copy)
+    def begin(self, author: Author, *, keep_copy: bool, protocol: str = "") -> Outgoing:
+        """Start taking content; a copy is filed in the author's Sent mailbox or not. `protocol`: see Outgoing."""
+        return Outgoing(self._blobs, author, self._hostname, self._size_limit, keep_copy=keep_copy, protocol=protocol)
 
     async def accept(self, author: Author, addressed: Addressed, envelope: Envelope, written: Written) -> Submitted:
         """Send what was taken; durable once it returns.

@@ -132,6 +132,14 @@ def identify(trusted: TrustedSet, chain: Sequence[bytes], at: datetime) -> Ident
     return Identified(Admission(True, False, "allowed", *words, verdict.evidence), verdict.name)
 
 
+def domains(trusted: TrustedSet, chain: Sequence[bytes], at: datetime) -> frozenset[str]:
+    """The domains that the owner of this certificate may speak for at that time; none where `decide` says no."""
+    if not decide(trusted, chain, None, at).allowed or trusted.snapshot.in_force is None:
+        return frozenset()
+    name = names.from_x509(certificates.load(chain[0]).subject)
+    return trusted.snapshot.in_force.allow_list.domains_of(name)
+
+
 def domain_listed(trusted: TrustedSet, domain: str, at: datetime) -> Admission:
     """Is mail for this domain within the trust space at that time? Rules 5 and 6; asked at submission and routing."""
     snapshot = trusted.snapshot

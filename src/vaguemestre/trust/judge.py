@@ -39,6 +39,10 @@ class Judge:
         """`admission.decide`, now."""
         return admission.decide(self.trusted, chain, domain, self.now())
 
+    def domains(self, chain: Sequence[bytes]) -> frozenset[str]:
+        """`admission.domains`, now."""
+        return admission.domains(self.trusted, chain, self.now())
+
     def domain_listed(self, domain: str) -> Admission:
         """`admission.domain_listed`, now."""
         return admission.domain_listed(self.trusted, domain, self.now())

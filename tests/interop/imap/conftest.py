@@ -2,25 +2,30 @@
 
 A check runs on each server of `simulators.mail_servers`. `@needs(…)` says what a server must offer for a check to say
 anything; where a server is known to do otherwise than the standard, `@deviates(server, why)` says so. On other servers
-such a check is not run at all, and none is skipped.
+such a check is not run at all, and none is skipped. What is marked `both_stores` runs on this project's server twice, with
+a file and with PostgreSQL.
 """
 
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from simulators.imap_peer import ImapPeer, Login
-from simulators.mail_servers import SERVERS, MailServer, offers
+from simulators.mail_servers import SERVERS, MailServer, offers, ours
 from simulators.space import TrustSpace
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "needs(*capabilities): what a server must offer for the check to run on it")
     config.addinivalue_line("markers", "deviates(server, why): a server that does otherwise than the standard")
+    config.addinivalue_line(
+        "markers", "both_stores: of what may depend on where this project's server keeps its rows, or on its processes"
+    )
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -43,7 +48,12 @@ def _says_something(item: pytest.Item, known: dict[str, frozenset[str]]) -> bool
     needed = {str(each) for mark in item.iter_markers("needs") for each in mark.args}
     deviating = {mark.args[0] for mark in item.iter_markers("deviates")}
     told = known[name] | {each.partition("=")[0] for each in known[name]}
-    return needed <= told and {"alone": "ours"}.get(name, name) not in deviating
+    server, _, variant = name.partition("-")
+    return (
+        needed <= told
+        and server not in deviating
+        and (not variant or item.get_closest_marker("both_stores") is not None)
+    )
 
 
 @pytest.fixture(scope="session")
@@ -51,7 +61,15 @@ def mail(
     request: pytest.FixtureRequest, space: TrustSpace, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[MailServer]:
     """A running server."""
-    with SERVERS[request.param](space, tmp_path_factory.mktemp(request.param)) as running:
+    folder = tmp_path_factory.mktemp(request.param)
+    if request.param == "ours-postgresql":
+        server: Any = request.getfixturevalue("postgresql")
+        name = server.create(request.getfixturevalue("migrated_database"))
+        with ours(space, folder, server.url(name)) as running:
+            yield running
+        server.drop(name)
+        return
+    with SERVERS[request.param](space, folder) as running:
         yield running
 
 

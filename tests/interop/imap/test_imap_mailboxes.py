@@ -9,6 +9,7 @@ from simulators.letters import letter
 from simulators.mail_servers import MailServer
 
 needs, deviates = pytest.mark.needs, pytest.mark.deviates
+pytestmark = pytest.mark.both_stores
 
 
 def listed(peer: ImapPeer, command: str, name: str = "LIST") -> dict[str, frozenset[str]]:

@@ -11,6 +11,7 @@ from simulators.letters import NESTED, letter
 from simulators.mail_servers import MailServer
 
 needs, deviates = pytest.mark.needs, pytest.mark.deviates
+pytestmark = pytest.mark.both_stores
 
 
 def copyuid(answer: Answer) -> dict[int, int]:

@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
-from simulators.imap_answers import Answer, expand
+from simulators.imap_answers import Answer, code_of, expand
 from simulators.imap_peer import ImapPeer, esearch_of, numbers_of
 from simulators.letters import NESTED, letter
 
 needs, deviates = pytest.mark.needs, pytest.mark.deviates
+pytestmark = pytest.mark.both_stores
 
 # number, flags, INTERNALDATE, content
 LETTERS = [
@@ -440,3 +441,13 @@ def test_a_result_is_kept_up_to_date(filled: ImapPeer, two: ImapPeer) -> None:
     filled.ok(f'CANCELUPDATE "{tag}"')
     two.ok(r"UID STORE 4 +FLAGS.SILENT (\Flagged)")
     assert filled.ok("NOOP").of("ESEARCH") == []
+
+
+@needs("CONTEXT=SEARCH")
+@deviates("dovecot", "keeps searches of text up to date too")
+def test_a_search_of_text_is_answered_and_said_not_to_be_kept_up_to_date(filled: ImapPeer) -> None:
+    """RFC 5267 §4.3.1."""
+    answer = filled.ok('UID SEARCH RETURN (UPDATE ALL) TEXT "kyste"')
+    (said,) = answer.of("NO")
+    assert code_of(said) == f'NOUPDATE "{answer.tag}"'
+    assert numbers_of(answer)

@@ -255,3 +255,19 @@ def test_imap4rev2_is_enabled_on_demand(one: ImapPeer) -> None:
     assert len(answer.of("ESEARCH")) == 1
     one.ok('CREATE "Été"')
     assert any(each.values[2] == "Été".encode() for each in one.ok('LIST "" *').of("LIST"))
+
+
+def test_a_message_is_recent_to_the_first_session_only(mail: MailServer, login: Login) -> None:
+    """RFC 3501 §2.3.2, §7.3.2. Looking without touching (EXAMINE) leaves it recent."""
+    one, two = mail.open(login), mail.open(login)
+    one.append(letter())
+
+    def recent(peer: ImapPeer, *, read_only: bool = False) -> tuple[int | None, bool]:
+        (told,) = peer.select(read_only=read_only).answer.of("RECENT")
+        flags = {str(each).lower() for each in peer.fetch(1, "FLAGS")[1]["FLAGS"]}
+        return told.number, "\\recent" in flags
+
+    assert recent(two, read_only=True) == (1, True)
+    assert recent(one) == (1, True)
+    assert recent(two) == (0, False)
+    assert recent(one) == (0, False)

@@ -12,6 +12,7 @@ from simulators.mail_servers import MailServer
 STEPS = int(os.environ.get("STRESS_STEPS", "120"))
 
 needs = pytest.mark.needs
+pytestmark = pytest.mark.both_stores
 
 
 @needs("CONDSTORE", "QRESYNC", "UIDPLUS", "MOVE", "IDLE")

@@ -1,6 +1,5 @@
 """Every dialogue gives the same answers and events however its octets are cut."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,6 @@ from small_server import SmallServer
 from simulators import dialogue as dialogues
 from simulators.dialogue import Dialogue
 from vaguemestre.protocols.imap.server import ServerConnection
-from vaguemestre.protocols.imap.standing import Limits
 
 DIALOGUES = [dialogues.read(path) for path in sorted(Path(__file__).parent.glob("*.dialogue"))]
 # Whether anything follows STARTTLS or COMPRESS can only be told from what has come already: these are about timing.
@@ -19,14 +17,7 @@ UNTIMED = [dialogue for dialogue in DIALOGUES if "timing" not in dialogue.option
 
 
 def server(dialogue: Dialogue) -> SmallServer:
-    limits = Limits()
-    for name, value in dialogue.options.items():
-        when, _, what = name.partition(".")
-        if what:  # first.… or then.…
-            limits = replace(limits, **{when: replace(getattr(limits, when), **{what: int(value)})})
-        elif name in Limits.__slots__:
-            limits = replace(limits, **{name: int(value)})
-    machine = ServerConnection(limits, tls_active=dialogue.options.get("tls", "yes") == "yes")
+    machine = ServerConnection(dialogue.limits, tls_active=dialogue.over_tls)
     if "signed-in" in dialogue.options:
         machine.authenticated()
     return SmallServer(machine)

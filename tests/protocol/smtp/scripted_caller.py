@@ -1,7 +1,7 @@
 """A caller for the machine that decides by what it reads, so that dialogues need no code.
 
 It accepts everything but: a reverse-path at refused.example, the recipient unknown@, content for the recipient full@
-(refused at DATA or BDAT), content that holds `X-Refuse`, and a sign-in with another password than sesame.
+(refused at DATA or BDAT), content that holds `X-Refuse`, a sign-in with another password than sesame, and one without anything.
 """
 
 from dataclasses import dataclass, field
@@ -99,5 +99,7 @@ class ScriptedCaller:
         return self.machine.challenge(self.prompts.pop(0))
 
     def signed_in(self, response: bytes) -> bytes:
+        if not response:
+            return self.machine.reply(Reply(501, "5.5.2", ("Malformed",)))
         good = response.split(b"\0")[-1] == b"sesame"
         return self.machine.reply(Reply(235, "2.7.0", ("Signed in",)) if good else Reply(535, "5.7.8", ("No",)))

@@ -1,12 +1,8 @@
 """Every dialogue in `dialogues/` gives the same replies, events and messages however its octets are cut.
 
-`-> ` sends a line with CRLF, `~> ` sends octets with Python escapes and no CRLF, `<- ` expects a reply line (a final
-`…` stands for any rest), `== ` expects an acknowledged message (with escapes), `** closed` expects the end.
-`! option=value` sets the machine up, as one for submission where `mechanisms` are given; `# ` is a comment.
+How they are written: `simulators.smtp_dialogue`.
 """
 
-import codecs
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -14,64 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scripted_caller import ScriptedCaller
 
-from vaguemestre.protocols.smtp.server import Limits, ServerConnection
-from vaguemestre.protocols.smtp.submission import LINE, SubmissionConnection
+from simulators.smtp_dialogue import Dialogue, matches
+from simulators.smtp_dialogue import read as read_dialogue
 
 DIALOGUES = sorted((Path(__file__).parent / "dialogues").glob("*.txt"))
-
-
-@dataclass
-class Dialogue:
-    limits: dict[str, int] = field(default_factory=dict)
-    tls_active: bool = True
-    tls_required: bool = True
-    mechanisms: tuple[str, ...] = ()
-    turns: list[tuple[bytes, list[str]]] = field(default_factory=list)  # what is sent, the reply lines it causes
-    messages: list[bytes] = field(default_factory=list)
-    closed: bool = False
-
-    def machine(self) -> ServerConnection:
-        if self.mechanisms:
-            limits = Limits(**{"command_line": LINE, **self.limits})
-            return SubmissionConnection("mx.b.example", self.mechanisms, limits, tls_active=self.tls_active)
-        limits = Limits(**self.limits)
-        return ServerConnection("mx.b.example", limits, tls_required=self.tls_required, tls_active=self.tls_active)
-
-
-def escaped(text: str) -> bytes:
-    return codecs.escape_decode(text.encode())[0]  # type: ignore[attr-defined,no-any-return]
-
-
-def read_dialogue(path: Path) -> Dialogue:
-    dialogue = Dialogue()
-    for line in path.read_text().splitlines():
-        mark, text = line[:3], line[3:]
-        if mark in ("-> ", "~> ", "->"):
-            data = escaped(text) if mark == "~> " else text.encode() + b"\r\n"
-            if dialogue.turns and not dialogue.turns[-1][1]:
-                data = dialogue.turns.pop()[0] + data
-            dialogue.turns.append((data, []))
-        elif mark == "<- ":
-            dialogue.turns[-1][1].append(text)
-        elif mark == "== ":
-            dialogue.messages.append(escaped(text))
-        elif mark == "** ":
-            dialogue.closed = True
-        elif mark.startswith("! "):
-            option, _, value = line[2:].partition("=")
-            if option.startswith("tls"):
-                setattr(dialogue, option, value == "yes")
-            elif option == "mechanisms":
-                dialogue.mechanisms = tuple(value.split())
-            else:
-                dialogue.limits[option] = int(value)
-        else:
-            assert not line or line.startswith("#"), line
-    return dialogue
-
-
-def matches(expected: str, got: str) -> bool:
-    return got.startswith(expected[:-1]) if expected.endswith("…") else got == expected
 
 
 def play(dialogue: Dialogue, cuts: list[int] | None = None) -> ScriptedCaller:

@@ -377,7 +377,7 @@ class _Maker:
                 f"{identified[5]}|{identified[6]}|{recipient}|{point}|{number}|{repetition}|{label}|{street}|{mention}|"
                 f"{town}|{commune.postcode}|{department}|France"
             )
-        house = f"{_HOUSES.get(kind, 'cabinet')}-{_slug(commune.name)}.demo.mssante.fr"
+        house = f"{_HOUSES.get(kind, 'cabinet')}-{_slug(_PARIS.sub('', commune.name.upper()))}.demo.mssante.fr"
         after = f"{where}|{former}|{registrar}|{sector}|{professions.SECTORS[sector]}"
         phones = _phones(drawn, commune.department)
         return _Place(kind, identification, before, phones, after, written, house, commune.department)

@@ -337,6 +337,8 @@ def address_lines(row: Any) -> list[tuple[str, list[tuple[str, str]]]]:
         lines.append((" ".join(value for _, value in parts), parts))
     if row.mention:
         lines.append((row.mention, [(systems.POST_BOX, row.mention)]))
+    if row.cedex and row.cedex != row.city:
+        lines.append((row.cedex, []))
     return lines
 
 
@@ -348,10 +350,11 @@ def _address(row: Any) -> Json:
     if lines := address_lines(row):
         made["line"] = [text for text, _ in lines]
         made["_line"] = [
-            {"extension": [{"url": url, "valueString": value} for url, value in parts]} for _, parts in lines
+            {"extension": [{"url": url, "valueString": value} for url, value in parts]} if parts else None
+            for _, parts in lines
         ]
     for element, value in (
-        ("city", row.city or row.cedex),
+        ("city", row.city),
         ("district", row.department),
         ("postalCode", row.postcode),
         ("country", row.country),

@@ -130,6 +130,11 @@ class ImapLine:
         found = self._command("LIST", '""', '"*"', *wanted)
         return self._guarded(lambda: imap_answers.listed(found, spaces))
 
+    def subscribed(self) -> frozenset[bytes]:
+        """The mailboxes that the person's programs are to show, as the wire spells them."""
+        found = self._command("LSUB", '""', '"*"')
+        return self._guarded(lambda: frozenset(each.wire for each in imap_answers.listed(found, [])))
+
     def count(self, wire: bytes) -> int:
         """How many messages a mailbox has; 0 where the server does not say."""
         found = self._command("STATUS", _quoted(wire), "(MESSAGES)")

@@ -1,8 +1,9 @@
 """Importation: a whole source into an account, checked at the end; run again, it goes on.
 
 What it keeps true: see `filing`. A folder goes to the mailbox with its special use, declared or known by its name, else
-to the one of its name, made where it is missing, empty folders too; those that lead to one mailbox are counted together.
-At the end of each, what was taken from the source is opened again in the store and measured: same count, octets, digests.
+to the one of its name, made where it is missing, empty folders too, and then subscribed to as it was there; those that
+lead to one mailbox are counted together. At the end of each, what was taken from the source is opened again in the store
+and measured: same count, octets, digests.
 """
 
 import sqlalchemy as sa
@@ -109,9 +110,12 @@ def _target(connection: sa.Connection, account: Account, folder: Folder) -> Mail
         return mailboxes.named(connection, account.id, name)
     except UnknownMailboxError:
         try:
-            return mailboxes.create(connection, account.id, name)
+            mailboxes.create(connection, account.id, name)
         except MailboxExistsError:  # made by another process meanwhile
             return mailboxes.named(connection, account.id, name)
+        if folder.subscribed:  # later it is for the person to say
+            mailboxes.subscribe(connection, account.id, name)
+        return mailboxes.named(connection, account.id, name)
 
 
 def _name(folder: Folder) -> str:

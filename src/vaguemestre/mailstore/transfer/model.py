@@ -61,13 +61,14 @@ class Folder(msgspec.Struct, frozen=True):
     """A folder of a source. `name` is its path, levels parted by "/"; `key` is the source's own.
 
     `exact`: the name and the role are those of a mailbox of ours, written by an export; else the role may be guessed from
-    the name.
+    the name. `subscribed`: whether mail programs are to show it; they are, where a source does not say.
     """
 
     name: str
     role: Role | None
     key: str
     exact: bool = False
+    subscribed: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,7 +124,11 @@ class RemoteSource:
         self.total = 0
         for each in found:
             self.total += self._asked(lambda line, wire=each.wire: _count(line, wire))  # type: ignore[misc]
-        return [Folder(each.name, each.role, each.wire.decode("latin-1")) for each in found]
+        shown = self._asked(_subscribed)
+        return [
+            Folder(each.name, each.role, each.wire.decode("latin-1"), subscribed=not shown or each.wire in shown)
+            for each in found
+        ]
 
     def messages(self, folder: Folder) -> Iterator[Offered | Remembered | SetAside]:
         """In order of UID."""
@@ -258,6 +262,14 @@ def _groups(told: Sequence[Described]) -> Iterator[list[Described]]:
             group, octets = [], 0
     if group:
         yield group
+
+
+def _subscribed(line: ImapLine) -> frozenset[bytes]:
+    """None at all where the server does not say: then, as where nobody ever subscribed to anything, all are shown."""
+    try:
+        return line.subscribed()
+    except RefusedError:
+        return frozenset()
 
 
 def _count(line: ImapLine, wire: bytes) -> int:

@@ -121,10 +121,11 @@ class AppendEnds(msgspec.Struct, frozen=True):
 
 class Rejected(msgspec.Struct, frozen=True):
     """The machine has refused a command: `data_to_send` holds its tagged answer. An APPEND, AUTHENTICATE or IDLE under
-    way is over. `tag` is empty where it could not be read."""
+    way is over. `tag` is empty where it could not be read; `name` where there is no such command, else as in the grammar."""
 
     tag: bytes
     fact: ClientError
+    name: bytes = b""
 
 
 class Violation(msgspec.Struct, frozen=True):

@@ -38,6 +38,12 @@ def refusal(tag: bytes, fact: faults.ClientError) -> bytes:
     return b"%b %b\r\n" % (tag or b"*", f"{condition} {fact.en}".encode("ascii"))
 
 
+def outcome(fact: faults.ClientError) -> str:
+    """That response's status and the name of its code, without any words: `NO READ-ONLY`."""
+    status, _, code = _CONDITIONS.get(type(fact), _MALFORMED).partition(" [")
+    return f"{status} {code.rstrip(']').partition(' ')[0]}".rstrip()
+
+
 def farewell(fact: faults.ClientError) -> bytes:
     """The BYE before the connection is closed for this fact."""
     return f"* BYE {fact.en}\r\n".encode("ascii")

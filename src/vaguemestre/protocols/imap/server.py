@@ -71,6 +71,7 @@ class ServerConnection:
         "_drain",
         "_incoming",
         "_injected",
+        "_name",
         "_offer",
         "_phase",
         "_queue",
@@ -88,6 +89,7 @@ class ServerConnection:
         self.closed = False
         """True once the connection is over: send `data_to_send()`, then close."""
         self._incoming = Incoming()
+        self._name = b""  # of the command that is being read, or was last
         self._to_send: list[bytes] = []
         self._queue: deque[events.Event] = deque()
         self._phase = _Phase.COMMAND
@@ -254,6 +256,8 @@ class ServerConnection:
         assembly, longest = self._assembly, self._standing.allowance.line
         if assembly is not None:
             longest -= len(assembly.text)
+        else:
+            self._name = b""
         try:
             line = self._incoming.line(longest)
         except faults.LineLengthError as fact:
@@ -281,6 +285,7 @@ class ServerConnection:
             return self._reject(tag, faults.UnknownCommandError() if tag else faults.TagError())
         tag, name = match[1], match[2].upper()
         rule = _APPEND if name == b"APPEND" else RULES.get(name)
+        self._name = b"" if rule is None else name
         fact = faults.UnknownCommandError() if rule is None else self._standing.obstacle(rule)
         if fact is not None or rule is None:
             self._skip(literal)
@@ -473,7 +478,7 @@ class ServerConnection:
         self._bad_commands += is_misuse(fact)
         if self._bad_commands > self._standing.allowance.bad_commands:
             return self._violate(faults.TooManyBadCommandsError())
-        return events.Rejected(tag, fact)
+        return events.Rejected(tag, fact, self._name)
 
     def _violate(self, fact: faults.ClientError) -> events.Violation:
         self._to_send.append(farewell(fact))

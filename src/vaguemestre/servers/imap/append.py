@@ -22,7 +22,7 @@ from vaguemestre.mailstore.model import Flag, Mailbox, NewMessage, QuotaExceeded
 from vaguemestre.protocols.imap import events, response_codes
 from vaguemestre.servers.imap import urls
 from vaguemestre.servers.imap.answers import Answer
-from vaguemestre.servers.imap.errors import AnswerError, refusal
+from vaguemestre.servers.imap.errors import AnswerError, outcome, refusal
 from vaguemestre.servers.imap.store import split_flags
 from vaguemestre.storage.blobs import BlobWriter, Sealed
 
@@ -112,6 +112,7 @@ class Appending:
                 session.machine.answered()
             else:
                 session.machine.refuse_append(refusal(self._tag, error))
+            session.trace_refused("APPEND", outcome(error))
 
     def abandon(self) -> None:
         """Forget what came."""

@@ -43,16 +43,29 @@ _TROUBLE = VaguemestreError(
 
 def refusal(tag: bytes, error: Exception) -> bytes:
     """The tagged response to an error; a defect of ours is said to be one."""
-    if not isinstance(error, VaguemestreError):
-        return responses.no(tag, words(_TROUBLE), b"SERVERBUG")
-    if isinstance(error, AnswerError):
-        condition = responses.bad if error.status == "BAD" else responses.no
-        return condition(tag, words(error), error.code)
+    status, code = _verdict(error)
+    said = error if isinstance(error, VaguemestreError) else _TROUBLE
     if isinstance(error, StorageFailure | KeyFailure):  # what failed is the administrator's business
         _log.error("a command failed", error=error.en)
-        return responses.no(tag, words(_TROUBLE), b"UNAVAILABLE")
-    code = next((code for kind, code in _CODES if isinstance(error, kind)), b"")
-    return responses.no(tag, words(error), code)
+        said = _TROUBLE
+    condition = responses.bad if status == "BAD" else responses.no
+    return condition(tag, words(said), code)
+
+
+def outcome(error: Exception) -> str:
+    """That response's status and the name of its code, without any words: `NO NONEXISTENT`."""
+    status, code = _verdict(error)
+    return f"{status} {code.partition(b' ')[0].decode('ascii')}".rstrip()
+
+
+def _verdict(error: Exception) -> tuple[str, bytes]:
+    if not isinstance(error, VaguemestreError):
+        return "NO", b"SERVERBUG"
+    if isinstance(error, AnswerError):
+        return error.status, error.code
+    if isinstance(error, StorageFailure | KeyFailure):
+        return "NO", b"UNAVAILABLE"
+    return "NO", next((code for kind, code in _CODES if isinstance(error, kind)), b"")
 
 
 def words(error: VaguemestreError) -> str:

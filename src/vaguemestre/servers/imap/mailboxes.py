@@ -40,6 +40,7 @@ async def create(session: "Session", tag: bytes, command: commands.Create) -> An
     if command.uses:
         raise AnswerError("NO", b"USEATTR", "Another mailbox has this use.", "Un autre dossier a déjà cet usage.")
     made = await session.service.database.write_async(mailboxes.create, session.account().account.id, command.mailbox)
+    session.trace("create", made.name, 1)
     return Answer("CREATE", response_codes.mailbox_id(mailbox_id(made.id)))
 
 
@@ -49,6 +50,7 @@ async def delete(session: "Session", tag: bytes, command: commands.Delete) -> An
     objects = await session.service.database.write_async(
         mailboxes.delete, session.account().account.id, command.mailbox
     )
+    session.trace("delete", command.mailbox, 1)
     await session.discard(objects)
     return Answer("DELETE")
 
@@ -59,6 +61,7 @@ async def rename(session: "Session", tag: bytes, command: commands.Rename) -> An
     await session.service.database.write_async(
         mailboxes.rename, session.account().account.id, command.source, command.target
     )
+    session.trace("rename", command.target, 1)
     return Answer("RENAME")
 
 
@@ -67,6 +70,7 @@ async def subscribe(session: "Session", tag: bytes, command: commands.Subscribe 
     wanted = isinstance(command, commands.Subscribe)
     verb = mailboxes.subscribe if wanted else mailboxes.unsubscribe
     await session.service.database.write_async(verb, session.account().account.id, command.mailbox)
+    session.trace("subscribe" if wanted else "unsubscribe", command.mailbox, 1)
     return Answer("SUBSCRIBE" if wanted else "UNSUBSCRIBE")
 
 

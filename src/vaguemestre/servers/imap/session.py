@@ -24,17 +24,17 @@ from vaguemestre.mailstore.access import Access, SessionEndedError
 from vaguemestre.mailstore.filing import Filer
 from vaguemestre.mailstore.structures import Keeper
 from vaguemestre.mailstore.views import Picture, Views
-from vaguemestre.protocols.imap import commands, events, response_codes, responses
+from vaguemestre.protocols.imap import commands, events, refusals, response_codes, responses
 from vaguemestre.protocols.imap.commands import Command
 from vaguemestre.protocols.imap.compression import CompressionError, Deflate, Inflate
 from vaguemestre.protocols.imap.faults import CharsetError
 from vaguemestre.protocols.imap.server import ServerConnection
 from vaguemestre.protocols.sasl import Exchange
 from vaguemestre.protocols.tls import TlsError
-from vaguemestre.servers.imap import news, search
+from vaguemestre.servers.imap import actions, news, search
 from vaguemestre.servers.imap.answers import DEFERRED, Answer
 from vaguemestre.servers.imap.append import Appending
-from vaguemestre.servers.imap.errors import AnswerError, refusal, words
+from vaguemestre.servers.imap.errors import AnswerError, outcome, refusal, words
 from vaguemestre.servers.imap.kept_texts import KeptTexts
 from vaguemestre.servers.imap.notify import Notified
 from vaguemestre.servers.imap.search import Context
@@ -211,6 +211,8 @@ class Session(Stream):
             if self.appending is not None:
                 self.appending.abandon()
                 self.appending = None
+            if isinstance(event, events.Rejected):
+                self.trace_refused(actions.request_named(event.name), refusals.outcome(event.fact))
             return
         if isinstance(event, events.SaslResponse | events.SaslCancelled):
             self._run(self._execute_sasl(event))
@@ -227,6 +229,7 @@ class Session(Stream):
             answer = await self.service.handlers[type(command)](self, tag, command)
         except Exception as error:
             self.refuse(tag, error)
+            self.trace_refused(actions.request(command), outcome(error))
         else:
             if answer is DEFERRED:
                 return
@@ -347,7 +350,13 @@ class Session(Stream):
 
     def trace(self, action: str, mailbox: str, count: int) -> None:
         """Keep who did what, without content (CONF.17, CONF.18)."""
-        self.service.sign_in.trace(self.account(), action, "ok", action.upper(), f"{count}")
+        self.service.sign_in.trace(self.account(), action, "ok", actions.request_of(action), f"{count}")
+
+    def trace_refused(self, request: str, answer: str) -> None:
+        """Keep who asked in vain for what, where it is an act on the account, and the answer."""
+        action = actions.ACTIONS.get(request)
+        if action is not None and self.access is not None:
+            self.service.sign_in.trace(self.access, action, answer, request)
 
     def origin(self) -> Origin:
         """Who speaks."""

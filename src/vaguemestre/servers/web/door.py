@@ -40,6 +40,16 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 }
+# In this order: each says that it is those after it, too.
+_BROWSERS = (("Edg", "Edge"), ("OPR", "Opera"), ("Firefox", "Firefox"), ("Chrome", "Chrome"), ("Safari", "Safari"))
+_SYSTEMS = (
+    ("iPhone", "iPhone"),
+    ("iPad", "iPad"),
+    ("Android", "Android"),
+    ("Windows", "Windows"),
+    ("Mac OS", "Mac"),
+    ("Linux", "Linux"),
+)
 _log = log.get("servers.web")
 
 
@@ -121,8 +131,8 @@ class Asked:
 
     @property
     def device(self) -> str:
-        """What the browser says it is."""
-        return self.request.headers.get("user-agent", "")
+        """What the browser says it is, in the words people know: “Firefox, Windows”."""
+        return device(self.request.headers.get("user-agent", ""))
 
     def text(self, name: str) -> str:
         """A text of the body. Raises MalformedRequestError where there is none."""
@@ -251,6 +261,13 @@ class Door:
             return found[0], ""
         advanced = await self.database.write_async(sessions.advance, secret, where, self.limits)
         return (None, "") if advanced is None else advanced
+
+
+def device(said: str) -> str:
+    """A browser and its system, from what it says of itself (User-Agent); the first words where they are unknown."""
+    browser = next((name for mark, name in _BROWSERS if mark in said), "")
+    system = next((name for mark, name in _SYSTEMS if mark in said), "")
+    return ", ".join(part for part in (browser, system) if part) or said[:40]
 
 
 def refusal(error: VaguemestreError) -> Response:
