@@ -43,6 +43,7 @@ class MailServer:
     newcomer: Callable[[], Login]
     restart: Callable[[], None] | None = None
     web_port: int = 0
+    processes: int = 1  # that serve sessions and share what only memory holds
     opened: list[ImapPeer] = field(default_factory=list)
 
     def connect(self) -> ImapPeer:
@@ -115,7 +116,8 @@ def ours(space: TrustSpace, folder: Path, database: str = "", fronts: int = 2) -
     try:
         start()
         context = ssl.create_default_context(cafile=str(space.authorities))
-        yield MailServer("ours-postgresql" if database else "ours", port + 1, port, context, newcomer, restart)
+        name = "ours-postgresql" if database else "ours" if fronts else "ours-alone"
+        yield MailServer(name, port + 1, port, context, newcomer, restart, processes=max(1, fronts))
     finally:
         operator.close()
 
