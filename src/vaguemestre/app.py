@@ -14,12 +14,13 @@ import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import uvloop
 
-from vaguemestre import clock, directory_parts, jobs, log, mail_parts
+from vaguemestre import clock, directory_parts, jobs, ldap_parts, log, mail_parts, publication_parts
 from vaguemestre.config import Autoconfiguration, Config, Identity, Imap, Tls, Trust, address
 from vaguemestre.documents import zone
 from vaguemestre.documents.autoconfiguration import Service, Settings
@@ -460,25 +461,27 @@ async def _operator(config: Config, entrance: Entrance) -> AsyncIterator[dict[st
         if not trusted.usable(clock.now()):
             await _refresh(trust, trusted, stores.database)
         listener = _peers_listener(_peers_server(config, judging, reception, stores.blobs), entrance.listening)
+        indexer = Indexer(stores.database, stores.blobs)
         if entrance.fronts:
             if entrance.reading:
                 workers.pass_on(stores.database, entrance.fronts)
-            verbs = of_mail_programs(stores.blobs) if entrance.reading else {}
+            verbs = of_mail_programs(stores.blobs, indexer.catch_up) if entrance.reading else {}
             await asyncio.gather(*(front.begin(reception, stores.database, verbs) for front in entrance.fronts))
         else:
             await listener.start()
-        indexer = Indexer(stores.database, stores.blobs)
         working = asyncio.create_task(
             jobs.run(_operator_jobs(config, trusted, stores, reception, entrance.fronts, indexer))
         )
         delivering = asyncio.create_task(delivery.run())
         try:
             async with (
-                _mail_programs(config, entrance, stores, trusted, judging, delivery.wake) as ports,
+                _mail_programs(config, entrance, stores, trusted, judging, delivery.wake, indexer) as ports,
+                _ldap(config, stores, judging) as directory_ports,
+                _publishing(config, stores),
                 _web(config, stores) as port,
                 directory_parts.http(config, judging, Recorder(stores.database)) as directory_port,
             ):
-                yield {**ports, **port, **directory_port}
+                yield {**ports, **directory_ports, **port, **directory_port}
         finally:
             await _cancel(working)
             await indexer.stop()
@@ -514,6 +517,7 @@ async def _mail_programs(
     trusted: TrustedSet,
     judging: Judge,
     queued: Callable[[], None],
+    indexer: Indexer,
 ) -> AsyncIterator[dict[str, int]]:
     """Serve the programs of professionals, which read (unless fronts serve those) and send; gives the ports.
 
@@ -530,7 +534,16 @@ async def _mail_programs(
         stack.push_async_callback(door.close)
         if config.imap is not None and not entrance.reading:
             ports |= await stack.enter_async_context(
-                mail_parts.reading(config.hostname, config.imap, {}, stores.database, stores.blobs, door, context)
+                mail_parts.reading(
+                    config.hostname,
+                    config.imap,
+                    {},
+                    stores.database,
+                    stores.blobs,
+                    door,
+                    context,
+                    indexer.catch_up,
+                )
             )
         if config.submission is not None:
             accepting = submission(config, stores, trusted, config.submission.message_size)
@@ -539,6 +552,36 @@ async def _mail_programs(
                     config.hostname, config.submission, door, context, accepting, Recorder(stores.database), queued
                 )
             )
+        yield ports
+
+
+@contextlib.asynccontextmanager
+async def _publishing(config: Config, stores: Stores) -> AsyncIterator[None]:
+    """Tell the directory of our accounts, where one is configured."""
+    if config.publication is None:
+        yield
+        return
+    async with publication_parts.publisher(config, stores.database) as publishing:
+        telling = asyncio.create_task(jobs.run(publication_parts.jobs(config, publishing, stores.database)))
+        try:
+            yield
+        finally:
+            await _cancel(telling)
+
+
+@contextlib.asynccontextmanager
+async def _ldap(config: Config, stores: Stores, judging: Judge) -> AsyncIterator[dict[str, int]]:
+    """Serve the directory to the programs that read it by LDAP; gives the ports."""
+    own = config.directory.ldap if config.directory is not None else None
+    if own is None:
+        yield {}
+        return
+    from vaguemestre.servers.ldap.session import Session as Reading  # noqa: PLC0415 - not in front processes
+
+    async with (
+        ldap_parts.ldap(config, own, judging, Recorder(stores.database)) as service,
+        mail_parts.listening(("ldap", "ldaps"), own, service.limits, partial(Reading, service)) as ports,
+    ):
         yield ports
 
 
@@ -567,9 +610,9 @@ async def _front(config: Config, entrance: Entrance, admittance: Admittance, lin
         if config.imap is not None and entrance.reading:
             opened = _open_database(config, ring, elsewhere=desk.write)
             stack.callback(opened.close)
-            desk.follow(of_mail_programs(store), opened.told)
+            desk.follow(of_mail_programs(store, desk.catch_up), opened.told)
             await stack.enter_async_context(
-                _reading_front(config, config.imap, entrance, Stores(opened, store), judging)
+                _reading_front(config, config.imap, entrance, Stores(opened, store), judging, desk)
             )
         await listener.start()
         _settle_memory()
@@ -582,7 +625,7 @@ async def _front(config: Config, entrance: Entrance, admittance: Admittance, lin
 
 @contextlib.asynccontextmanager
 async def _reading_front(
-    config: Config, imap: Imap, entrance: Entrance, stores: Stores, judging: Judge
+    config: Config, imap: Imap, entrance: Entrance, stores: Stores, judging: Judge, desk: RemoteDesk
 ) -> AsyncIterator[None]:
     """Serve programs that read, in a front."""
     _, identity = _needed(config)
@@ -590,7 +633,7 @@ async def _reading_front(
     door = sign_in(config, stores, judging)
     try:
         async with mail_parts.reading(
-            config.hostname, imap, entrance.reading, stores.database, stores.blobs, door, context
+            config.hostname, imap, entrance.reading, stores.database, stores.blobs, door, context, desk.catch_up
         ):
             yield
     finally:

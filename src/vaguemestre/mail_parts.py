@@ -6,13 +6,13 @@ Imports of what not every process needs stand where it is made.
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 
 from OpenSSL import SSL
 
 from vaguemestre import jobs
-from vaguemestre.config import Imap, address
+from vaguemestre.config import Imap, Ldap, address
 from vaguemestre.config import Submission as Sending
 from vaguemestre.evidence.recorder import Recorder
 from vaguemestre.jobs import Job
@@ -47,7 +47,14 @@ def share(imap: Imap, stack: contextlib.ExitStack) -> Shared:
 
 @contextlib.asynccontextmanager
 async def reading(
-    hostname: str, imap: Imap, shared: Shared, database: Database, blobs: BlobStore, door: SignIn, context: SSL.Context
+    hostname: str,
+    imap: Imap,
+    shared: Shared,
+    database: Database,
+    blobs: BlobStore,
+    door: SignIn,
+    context: SSL.Context,
+    catch_up: Callable[[int], Awaitable[None]],
 ) -> AsyncIterator[dict[str, int]]:
     """Serve programs that read, on ports of its own or on those that processes share."""
     from vaguemestre.mailstore.filing import Filer  # noqa: PLC0415
@@ -72,6 +79,7 @@ async def reading(
         keeper,
         limits,
         HANDLERS,
+        catch_up,
     )
     polling = asyncio.create_task(jobs.run([Job("look for what other processes wrote", _POLL_S, views.poll)]))
     try:
@@ -112,7 +120,7 @@ async def sending(
 @contextlib.asynccontextmanager
 async def listening(
     names: tuple[str, str],
-    where: Imap | Sending,
+    where: Imap | Sending | Ldap,
     limits: ServerLimits,
     session: Callable[..., Stream],
     shared: Shared | None = None,

@@ -34,12 +34,16 @@ def box(database: Database, blob_store: BlobStore) -> Box:
     return box
 
 
+CAUGHT_UP: list[int] = []
+
+
 class Told:
     """A front's database, and what it heard in which order: facts, and the answers to those who wrote."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, desk: RemoteDesk) -> None:
         self.database = database
         self.heard: list[object] = []
+        self.desk = desk
         database.listen(self.heard.extend)
 
     async def written(self, fn: Any, item: Any) -> Any:
@@ -49,17 +53,23 @@ class Told:
         return result
 
 
+async def caught_up(account_id: int) -> None:
+    if not account_id:
+        raise StorageFailure("There is no such account.", "Il n'y a pas de tel compte.")
+    CAUGHT_UP.append(account_id)
+
+
 @asynccontextmanager
 async def front(place: Place, box: Box) -> AsyncIterator[Told]:
     """A front of the box's store, whose writer is the box's database, in one event loop."""
     ours, theirs = socket.socketpair()
     desk, writer = RemoteDesk(), Front(0, ours)
     await desk.open(theirs)
-    known = verbs.of_mail_programs(box.store)
+    known = verbs.of_mail_programs(box.store, caught_up)
     workers.pass_on(box.database, [writer])
     await writer.begin(cast(Desk, None), box.database, known)
     await asyncio.wait_for(desk.begun.wait(), 10)
-    told = Told(place.open(elsewhere=desk.write))
+    told = Told(place.open(elsewhere=desk.write), desk)
     desk.follow(known, told.database.told)
     try:
         yield told
@@ -166,5 +176,16 @@ def test_what_is_no_verb_or_not_of_its_type_is_not_written(place: Place, box: Bo
             with pytest.raises(TypeError):
                 told.database.write(mailboxes.create, box.account.id, "x")
         assert box.placed()[0].flags == 0
+
+    asyncio.run(journey())
+
+
+def test_the_writer_catches_up_with_an_account_for_a_front(place: Place, box: Box) -> None:
+    async def journey() -> None:
+        async with front(place, box) as told:
+            await told.desk.catch_up(box.account.id)
+            assert CAUGHT_UP.pop() == box.account.id
+            with pytest.raises(StorageFailure, match="no such account"):
+                await told.desk.catch_up(0)
 
     asyncio.run(journey())

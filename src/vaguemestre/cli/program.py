@@ -7,6 +7,7 @@ from vaguemestre.cli import (
     database,
     demo,
     directory,
+    directory_export,
     directory_import,
     directory_pull,
     directory_search,
@@ -15,6 +16,7 @@ from vaguemestre.cli import (
     enrolment,
     evidence,
     mailbox,
+    publication,
     queue,
     send,
     serve,
@@ -39,8 +41,14 @@ account.app.command("import")(transfer.import_)
 account.app.command()(transfer.export)
 account.app.command()(transfer.migrate)
 directory.app.command("import")(directory_import.import_)
+directory.app.command()(publication.publish)
+directory.app.command()(publication.reconcile)
+directory.app.command()(publication.report)
+directory.app.command("ldap-password")(publication.ldap_password)
+account.app.command()(publication.listing)
 directory.app.command()(directory_search.search)
 directory.app.command()(directory_pull.pull)
+directory.app.command()(directory_export.export)
 program.add_typer(account.app, name="account")
 program.add_typer(mailbox.app, name="mailbox")
 program.add_typer(enrolment.app, name="enrolment")

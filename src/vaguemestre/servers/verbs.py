@@ -4,7 +4,7 @@ What it keeps true: a front has nothing written but by a function of this list, 
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -38,15 +38,34 @@ class Verb:
         return asyncio.ensure_future(database.write_async(self._fn, *argument))
 
 
+class Errand:
+    """What a front asks for that is no write of its own: a coroutine of the writer's, with an argument, that gives nothing."""
+
+    def __init__(self, name: str, fn: Callable[[Any], Awaitable[None]], argument: Any) -> None:
+        self.name = name
+        self._fn = fn
+        self.read_argument = msgspec.msgpack.Decoder(argument).decode
+        self.read_result = msgspec.msgpack.Decoder(None).decode
+
+    def run(self, database: Database, argument: Any) -> "asyncio.Future[Any]":
+        """Have it done."""
+        del database
+        return asyncio.ensure_future(self._fn(argument))
+
+
+CATCH_UP = "catch_up"
+
+
 def name(fn: Callable[..., Any]) -> str:
     """How a function is named on the line."""
     return f"{fn.__module__}.{fn.__qualname__}"
 
 
-def of_mail_programs(store: BlobStore) -> dict[str, Verb]:
-    """What sessions of mail programs write, and their signing in."""
+def of_mail_programs(store: BlobStore, catch_up: Callable[[int], Awaitable[None]]) -> dict[str, Verb | Errand]:
+    """What sessions of mail programs write, and their signing in; and `catch_up`, which has an account's words indexed."""
     account_and_name = tuple[int, str]
-    verbs: Sequence[Verb] = (
+    verbs: Sequence[Verb | Errand] = (
+        Errand(CATCH_UP, catch_up, int),
         Verb(flags.change_all, flags.Wanted, FlagsChanged, together=True),
         Verb(placements.expunge_deleted, tuple[int, list[int]], Expunged, together=True),
         Verb(Filer(store).file, Filing, list[Appended], together=True),

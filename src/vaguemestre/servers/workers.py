@@ -29,7 +29,7 @@ from vaguemestre.evidence.entries import Entry
 from vaguemestre.identity.standings import AccessChange
 from vaguemestre.mailstore.changes import MailboxChange, MailboxesChange
 from vaguemestre.mailstore.model import Destination
-from vaguemestre.servers.verbs import Verb
+from vaguemestre.servers.verbs import CATCH_UP, Errand, Verb
 from vaguemestre.servers.verbs import name as verb_name
 from vaguemestre.storage.database import Database, Write
 from vaguemestre.transport.intake import Accepted, Arrival, Desk
@@ -185,8 +185,8 @@ class RemoteDesk:
     def __init__(self) -> None:
         self._numbers = itertools.count(1)
         self._awaited: dict[int, asyncio.Future[Any]] = {}
-        self._asked: dict[int, tuple[Write, Verb]] = {}
-        self._verbs: dict[str, Verb] = {}
+        self._asked: dict[int, tuple[Write, Verb | Errand]] = {}
+        self._verbs: dict[str, Verb | Errand] = {}
         self._told: Callable[[Sequence[object]], None] = lambda _: None
         self._frames = _Frames(_from_writer, self._take)
         self.begun = asyncio.Event()
@@ -220,7 +220,7 @@ class RemoteDesk:
         """See Desk."""
         self._frames.send(Record(cause, entry))
 
-    def follow(self, verbs: dict[str, Verb], told: Callable[[Sequence[object]], None]) -> None:
+    def follow(self, verbs: dict[str, Verb | Errand], told: Callable[[Sequence[object]], None]) -> None:
         """Have `write` know these verbs, and `told` called with what is announced, before who wrote it is answered."""
         self._verbs, self._told = verbs, told
 
@@ -229,6 +229,12 @@ class RemoteDesk:
         verb, number = self._verbs[verb_name(write.fn)], next(self._numbers)
         self._asked[number] = write, verb
         self._frames.send(Ask(number, verb.name, msgspec.Raw(_encode(write.argument))))
+
+    async def catch_up(self, account_id: int) -> None:
+        """Have an account's words indexed, ahead of all else; see `mailstore.indexer`."""
+        number, answer = self._question()
+        self._frames.send(Ask(number, CATCH_UP, msgspec.Raw(_encode(account_id))))
+        await answer
 
     def _question(self) -> tuple[int, "asyncio.Future[Any]"]:
         number, answer = next(self._numbers), self._loop.create_future()
@@ -241,9 +247,11 @@ class RemoteDesk:
                 self._settle(number, accepted)
             case Located(number, destination):
                 self._settle(number, destination)
-            case Written(number, result):
+            case Written(number, result) if number in self._asked:
                 write, verb = self._asked.pop(number)
                 write.finish(verb.read_result(result))
+            case Written(number, _):
+                self._settle(number, None)
             case Told(facts):
                 self._told(facts)
             case Failed(number, kind, en, fr) if number in self._asked:
@@ -274,10 +282,10 @@ class Front:
         self._frames: _Frames
         self._desk: Desk
         self._database: Database
-        self._verbs: dict[str, Verb]
+        self._verbs: dict[str, Verb | Errand]
         self._working: set[asyncio.Task[None]] = set()
 
-    async def begin(self, desk: Desk, database: Database, verbs: dict[str, Verb]) -> None:
+    async def begin(self, desk: Desk, database: Database, verbs: dict[str, Verb | Errand]) -> None:
         """Answer it from now on, and let it take connections."""
         self._desk, self._database, self._verbs = desk, database, verbs
         self._frames = _Frames(_from_front, self._take)
