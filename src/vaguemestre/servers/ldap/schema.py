@@ -11,6 +11,7 @@ RFC 4512 §4 (subschema), RFC 4519 and RFC 2798 (attributes), RFC 4517 (syntaxes
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 
 from vaguemestre.directory.listing import Key, Listed, is_person, names
 from vaguemestre.documents.words import literal
@@ -56,23 +57,39 @@ def _some(*values: str) -> Values:
 
 
 def _field(name: str) -> Reading:
-    return lambda line, _: _some(getattr(line, name))
+    get = attrgetter(name)
+
+    def read(line: Listed, _: Words) -> Values:
+        value = get(line)
+        return (value,) if value else ()
+
+    return read
 
 
 def _of_structure(name: str) -> Reading:
     """A column of the address's own structure; empty where the place shown is that of an activity."""
-    return lambda line, _: () if line.elsewhere else _some(getattr(line, name))
+    get = attrgetter(name)
+
+    def read(line: Listed, _: Words) -> Values:
+        value = None if line.elsewhere else get(line)
+        return (value,) if value else ()
+
+    return read
 
 
 def _label(system: str, name: str) -> Reading:
+    get = attrgetter(name)
+
     def read(line: Listed, words: Words) -> Values:
-        code = getattr(line, name)
-        return _some(words.get((system, code), "") if code else "")
+        word = words.get((system, get(line)))
+        return (word,) if word else ()
 
     return read
 
 
 def _know_how(line: Listed, words: Words) -> Values:
+    if not line.know_how:
+        return ()
     return _some(*(words.get(("TRE_R38-SpecialiteOrdinale", code), "") for code in line.know_how))
 
 
@@ -80,7 +97,7 @@ _PROFESSION = _label("TRE_G15-ProfessionSante", "profession")
 
 
 def _title(line: Listed, words: Words) -> Values:
-    return _some(*_PROFESSION(line, words), *_know_how(line, words))
+    return (*_PROFESSION(line, words), *_know_how(line, words))
 
 
 def _structure_id_type(line: Listed, _: Words) -> Values:
@@ -197,6 +214,8 @@ class Schema:
             for attribute in self.attributes
             for name in (attribute.name, attribute.oid, *attribute.aliases)
         }
+        self.named = {each.name: each for each in self.attributes}
+        """The attributes by their own names."""
         self._person = (*_PERSON, self.auxiliary)
         self._unit = (*_UNIT, self.auxiliary)
 

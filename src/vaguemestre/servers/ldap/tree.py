@@ -37,7 +37,7 @@ from vaguemestre.servers.ldap.plan import Expression, Plan
 from vaguemestre.servers.ldap.schema import Attribute, Schema, Values
 from vaguemestre.storage.database import Database
 
-_STEP = 128  # lines looked at in one go where an index led to them
+_STEP = 101  # lines looked at in one go where an index led to them: what programs ask for, and one more
 _STRIDE = 1024  # where none did
 _MOST_KEYED = 10_000
 _CHECK_S = 1.0
@@ -119,7 +119,7 @@ class Leaf:
         found = self._folded.get(attribute)
         if found is None:
             values = self._tree.values(self._line, attribute)
-            found = self._folded[attribute] = [fold(value) for value in values if value]
+            found = self._folded[attribute] = [fold(value) for value in values]
         return found
 
     def all_folded(self) -> Iterable[str]:
@@ -196,6 +196,7 @@ class Tree:
         self._index = index
         self._base_dn = base
         self._base = folded_name(names.parse(base))
+        self._branch_names = _branch("people", self._base), _branch("organizations", self._base)
         self._people = f"ou=people,{base}"
         self._organizations = f"ou=organizations,{base}"
         self._checked = 0.0
@@ -226,11 +227,11 @@ class Tree:
 
     def dn(self, line: Listed) -> str:
         """The distinguished name of an address's entry."""
-        return f"uid={line.id},{self._people if is_person(line) else self._organizations}"
+        return f"uid={line.id},{self._people if line.family else self._organizations}"
 
     def values(self, line: Listed, attribute: str) -> Sequence[str]:
         """The values of an attribute of an address, by the name that `known` gave."""
-        found = self.schema.find(attribute)
+        found = self.schema.named.get(attribute)
         if found is not None:
             return found.reading(line, self._index.words)
         match attribute:
@@ -452,16 +453,15 @@ class Tree:
         return ((), self._base)
 
     def _branches(self) -> tuple[Name, Name]:
-        return _branch("people", self._base), _branch("organizations", self._base)
+        return self._branch_names
 
     def _branch_of(self, line: Listed) -> Name:
-        return _branch("people" if is_person(line) else "organizations", self._base)
+        return self._branch_names[0 if line.family else 1]
 
     def _in_scope(self, line: Listed, query: Query) -> bool:
-        branch = self._branch_of(line)
-        if len(query.base) > len(branch):
-            return query.base[1:] == branch
-        return query.base == branch or query.base in self._above()
+        if len(query.base) <= len(self._base):  # above the branches
+            return True
+        return query.base[-len(self._base) - 1 :] == self._branch_of(line)
 
     def _leaf_of(self, name: Name) -> str | None:
         """The `uid` of a name below one of the branches."""
