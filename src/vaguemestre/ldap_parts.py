@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from vaguemestre.servers.ldap.session import DirectoryReading
 
 _FOR_SUBSTRINGS = b"substrings of the directory"
-_FOLLOW_S = 5.0
+_FOLLOW_S = 2.0  # an address put on the red list is found for no longer than this, and what the change takes
 _LDAP_IDLE_S = 900.0  # programs keep a connection for the next name that is typed
 
 

@@ -344,11 +344,15 @@ def attribute(name: str, values: Sequence[str]) -> bytes:
     return _element(_SEQUENCE, head + _element(0x31, b"".join([_element(4, each.encode()) for each in values])))
 
 
-def entry(message_id: int, dn: str, attributes: Iterable[bytes]) -> bytes:
-    """An entry found (SearchResultEntry), with attributes as `attribute` writes them."""
-    number = message_id.to_bytes(message_id.bit_length() // 8 + 1, "big")
-    found = _element(4, dn.encode()) + _element(_SEQUENCE, b"".join(attributes))
-    return _element(_SEQUENCE, _element(2, number) + _element(0x64, found))
+def entry(dn: str, attributes: Iterable[bytes]) -> bytes:
+    """An entry (SearchResultEntry), with attributes as `attribute` writes them; `found` makes a message of it."""
+    return _element(0x64, _element(4, dn.encode()) + _element(_SEQUENCE, b"".join(attributes)))
+
+
+def found(message_id: int, entries: Iterable[bytes]) -> list[bytes]:
+    """The messages that tell entries found by a search."""
+    number = _element(2, message_id.to_bytes(message_id.bit_length() // 8 + 1, "big"))
+    return [_element(_SEQUENCE, number + each) for each in entries]
 
 
 def _element(tag: int, content: bytes) -> bytes:
