@@ -67,7 +67,7 @@ def _is_known(place: Place, files: Sequence[Extract]) -> bool:
 def _seldom_collected() -> Iterator[None]:
     """Rows by the million hold no cycles: looking for some as often as Python does would take a fifth of the time."""
     usual = gc.get_threshold()
-    gc.set_threshold(500_000, 50, 100)
+    gc.set_threshold(100_000, 50, 100)
     try:
         yield
     finally:
