@@ -56,6 +56,7 @@ def import_(
         terms = directory_parts.terms(loaded, rebuild=rebuild, accept_withdrawals=accept_withdrawals)
         summary = importation.run(directory_parts.place(loaded), files, bar, terms)
         directory_parts.refresh_search(loaded, bar)
+        directory_parts.count_adoption(directory_parts.place(loaded))
     _tell(as_json, summary)
 
 
