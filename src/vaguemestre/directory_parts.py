@@ -3,10 +3,12 @@
 import asyncio
 import contextlib
 import hashlib
+import ssl
 import threading
 from collections.abc import AsyncIterator
 from importlib import metadata
 from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
 
 from vaguemestre import log
 from vaguemestre.config import Config, Directory, address
@@ -169,7 +171,19 @@ def national_service(config: Config) -> Service:
             f"The file of the key {chosen.api_key} cannot be read.",
             f"Le fichier de la clé {chosen.api_key} ne peut pas être lu.",
         ) from error
-    return Service(chosen.api, key, pace=Pace(chosen.api_rate))
+    return Service(chosen.api, key, _tls_of_service(chosen.api_authorities), Pace(chosen.api_rate))
+
+
+def _tls_of_service(authorities: Path | None) -> ssl.SSLContext | None:
+    if authorities is None:
+        return None
+    try:
+        return ssl.create_default_context(cafile=str(authorities))
+    except OSError as error:  # SSLError is one
+        raise ConfigurationError(
+            f"The authorities {authorities} of the directory to follow cannot be read.",
+            f"Les autorités {authorities} de l'annuaire à suivre ne peuvent pas être lues.",
+        ) from error
 
 
 async def pull(
