@@ -59,7 +59,8 @@ async def web(
             raise ConfigurationError("[web] needs the certificate of [tls].", "[web] demande le certificat de [tls].")
         tls = server_context(config.tls.certificate, config.tls.key)
     limits = Limits(idle=int(own.idle * 1000), absolute=int(own.absolute * 1000))
-    door, notices = Door(database, own.origin, limits), Notices(blobs, own.name)
+    notices = Notices(blobs, own.name)
+    door = Door(database, own.origin, limits, notices=notices)
     provider = await _provider(config, secret, trusting)
     registers = directory_parts.registers(config) if config.enrolment.domains else None
     server = HttpServer(application(config, door, site, notices, provider, registers, blobs), *address(own.listen), tls)
