@@ -35,12 +35,12 @@ from vaguemestre.errors import VaguemestreError
 
 _PROBED = 60_000  # ids that a source is counted up to: about as many may be gathered and sorted
 _REMEMBERED = 4096  # counts
-_WINDOW, _NARROW = 20_000, 4_000  # rows looked at in order at first; where more than their own columns is asked
+_WINDOW = 40_000  # rows looked at in order at first
 _COUNTED = 500  # matches counted without being asked to
 _MOST_NAMES = 300  # names that hold a text, asked for one by one
 # What a step costs, in microseconds, where little is in memory: a row in order, one where more than its own columns is
 # asked, an id of an index, one looked up.
-_ROW_US, _ASKED_US, _ID_US, _LOOKUP_US = 0.5, 8.0, 0.15, 8.0
+_ROW_US, _ASKED_US, _ID_US, _LOOKUP_US = 0.3, 1.0, 0.15, 8.0
 _QUICK_US = 20_000.0
 _ESTIMATE_S = 1.0
 _STEP = 20_000  # instructions of SQLite between two looks at the clock
@@ -289,12 +289,11 @@ class _Flow:
         # Either many meet the conditions, and some stand among the next rows, or gathering them is worth its price: ids
         # of one place or time stand together, so only looking tells.
         asked = any("SELECT" in found.predicate for _, found, _ in conditions)
-        window = _NARROW if asked else _WINDOW
         if search.sort == ("_id", False):
-            found = self._select(search, (), after, revision, most, window)
-            if len(found) >= most or (after[0] if after else 0) + window >= self._size(search.kind):
+            found = self._select(search, (), after, revision, most, _WINDOW)
+            if len(found) >= most or (after[0] if after else 0) + _WINDOW >= self._size(search.kind):
                 return found
-            rows = (most - len(found)) * window / max(len(found), 0.5)
+            rows = (most - len(found)) * _WINDOW / max(len(found), 0.5)
             in_order = min(rows, self._size(search.kind)) * (_ASKED_US if asked else _ROW_US)
             drivers = drivers if cost < in_order else []
         return self._select(search, drivers, after, revision, most)
