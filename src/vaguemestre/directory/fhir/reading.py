@@ -391,7 +391,8 @@ class _Flow:
         others = [
             f"{plus}r.id IN ({queries.compiled(query, each).source})" for each in drivers[1:] if each not in names
         ]
-        return [f"r.id IN ({first})", *others]
+        # PostgreSQL would weigh going through all rows in order; an array is made first, and each of its ids looked up.
+        return [f"r.id = ANY(ARRAY({first}))" if query.server else f"r.id IN ({first})", *others]
 
     # Counting
 
