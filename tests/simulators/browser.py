@@ -1,20 +1,31 @@
 """Somebody's browser: keeps cookies, says where its requests come from, follows to Pro Santé Connect and back."""
 
+import ssl
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 
 from simulators.authenticator import Authenticator
-from simulators.pretend import CLAIRE, Pretend
+from simulators.openid_scenarios import SomeProvider
+from simulators.pretend import CLAIRE
 
 
 class Browser:
     """One browser at one operator."""
 
-    def __init__(self, origin: str, name: str = "Mozilla/5.0 (X11; Linux) Firefox") -> None:
+    def __init__(
+        self,
+        origin: str,
+        name: str = "Mozilla/5.0 (X11; Linux) Firefox",
+        *,
+        address: str | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        """`address` is the one of this machine that it asks from; `tls` what it trusts and shows."""
         self.origin = origin
-        self.client = httpx.Client(base_url=origin, headers={"User-Agent": name})
+        transport = httpx.HTTPTransport(verify=tls or True, local_address=address)
+        self.client = httpx.Client(base_url=origin, headers={"User-Agent": name}, transport=transport)
 
     def __enter__(self) -> "Browser":
         return self
@@ -41,7 +52,7 @@ class Browser:
         assert answer.status_code == status, (answer.status_code, answer.text)
         return answer.json() if answer.content else None
 
-    def sign_in(self, theirs: Pretend, person: str = CLAIRE, then: str = "/") -> str:
+    def sign_in(self, theirs: SomeProvider, person: str = CLAIRE, then: str = "/") -> str:
         """Sign in with Pro Santé Connect; where it ends."""
         left = self.client.get(f"/sign-in/pro-sante-connect?next={then}")
         assert left.status_code == 303, left.text

@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import httpx
 
+from vaguemestre.identity.oidc import Registration
 from vaguemestre.pretend.professionals import professional
 
 CLIENT, SECRET, BACK = "vaguemestre", "s3cret+of the/client", "https://mail.example/back"
@@ -28,6 +29,20 @@ class Pretend:
 
     issuer: str
     authorize: str
+
+    @property
+    def registration(self) -> Registration:
+        """Our client there."""
+        return Registration(self.issuer, CLIENT, SECRET, BACK)
+
+    @property
+    def discovery(self) -> str:
+        """Where it says what it offers."""
+        return f"{self.issuer}/.well-known/wallet-openid-configuration"
+
+    def hint(self, person: str) -> str:
+        """How it wants to be told whom to ask."""
+        return person
 
     def quirks(self, **changes: Any) -> None:
         """Make it fail as told; nothing: no more."""
@@ -61,11 +76,11 @@ class Pretend:
 
 
 @contextmanager
-def pretend(folder: Path, *redirects: str) -> Iterator[Pretend]:
-    """Run one."""
+def pretend(folder: Path, *redirects: str, people: Sequence[dict[str, Any]] = PEOPLE) -> Iterator[Pretend]:
+    """Run one, where these people may sign in."""
     wanted = {
         "clients": [{"name": CLIENT, "secret": SECRET, "redirects": [BACK, *redirects]}],
-        "people": PEOPLE,
+        "people": list(people),
     }
     file = folder / "pretend.json"
     file.write_text(json.dumps(wanted))

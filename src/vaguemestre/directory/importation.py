@@ -33,6 +33,7 @@ def run(place: Place, paths: Sequence[Path], watch: Watch | None = None, terms: 
             first_edition.build(place, intake)
         for file in summary.files:
             summary.refusals.number(file)
+        summary.refusals.first.sort(key=lambda each: (each.file, each.line))
         return summary
 
 
