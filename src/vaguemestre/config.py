@@ -206,6 +206,7 @@ class Directory(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     api: str = "https://gateway.api.esante.gouv.fr/fhir/v2"
     api_key: Path | None = None
     api_rate: Annotated[float, msgspec.Meta(gt=0, le=1000)] = 17.0
+    api_authorities: Path | None = None
     ldap: Ldap | None = None
 
 
