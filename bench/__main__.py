@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench.row import Row
 
-NAMES = ("smtp", "imap", "trust", "memory", "growth", "search", "identity", "directory")
+NAMES = ("smtp", "imap", "trust", "memory", "growth", "search", "identity", "directory", "directory_ldap")
 
 
 def main() -> int:
