@@ -127,6 +127,8 @@ class _Uvicorn(uvicorn.Server):
         protocol = _Connection(self, lambda: self._admittance.leave(where))
         loop = asyncio.get_running_loop()
         try:
+            # A head and its body are two writes: without this, the second waits 40 ms for the first to be acknowledged.
+            line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if isinstance(self._tls, SSL.Context):
                 secured = _Secured(TlsConnection(self._tls, server=True), protocol)
                 await loop.connect_accepted_socket(lambda: secured, line)
