@@ -54,7 +54,7 @@ INDEXES: Final = (
     "CREATE UNIQUE INDEX uq_words_word ON words (word, own, other)",
     "CREATE INDEX ix_words_sound ON words (sound, own, other, word) WHERE sound <> ''",
 )
-_READER_CACHE, _WRITER_CACHE = 32_768, 98_304  # KiB
+_READER_CACHE, _WRITER_CACHE = 98_304, 98_304  # KiB
 
 
 @dataclass(frozen=True, slots=True)
