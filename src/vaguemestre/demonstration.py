@@ -26,7 +26,7 @@ from vaguemestre.config import Config
 from vaguemestre.directory import practitioners, register, spellings
 from vaguemestre.directory.fictitious import edition
 from vaguemestre.directory.fictitious.population import Fiction
-from vaguemestre.directory.importation import Watch
+from vaguemestre.directory.intake import Watch
 from vaguemestre.directory.model import (
     Activity,
     Address,

@@ -58,6 +58,15 @@ def test_files_are_made_taken_in_and_counted(config: Path, tmp_path: Path) -> No
     assert run_command("stats", "adoption", "-c", str(config), "--chart", str(chart), "--csv").exit_code == 0
     assert "Chirurgien-Dentiste" in chart.read_text("utf-8")
     assert etree.parse(chart).getroot().get("role") == "img"
+    out = tmp_path / "addresses.txt"
+    exported = answer_of(
+        run_command("directory", "export", "-c", str(config), str(out), "--profession", "40", "--json")
+    )
+    lines = out.read_text("utf-8").splitlines()
+    assert exported["addresses"] == len(lines) - 1 > 10
+    assert run_command("directory", "export", "-c", str(config), "-", "--profession", "40").stdout == out.read_text(
+        "utf-8"
+    )
 
 
 @pytest.mark.xfail(strict=True, reason="each import is a new edition yet, without the figures of the last")

@@ -355,3 +355,39 @@ def test_large_and_broken_requests_are_refused(browser: Browser, operator: Opera
     for content in (b"x" * 70_000, b"{", b"[]", b"\xff", b"[" * 5000):
         answer = httpx.post(f"{browser.origin}/api/sign-in/phone", content=content, headers=own)
         assert answer.status_code == 400, content[:10]
+
+
+def test_nobodys_phone_rings_without_end(browser: Browser, operator: Operator) -> None:
+    answers = [browser.ask("POST", "/api/sign-in/phone", {"rpps": CLAIRE[1:]}).status_code for _ in range(5)]
+    assert answers == [202, 202, 202, 429, 429]
+
+
+def test_who_guesses_codes_waits_longer_and_longer(browser: Browser, operator: Operator, theirs: Pretend) -> None:
+    browser.sign_in(theirs)
+    times = []
+    for _ in range(4):
+        began = time.monotonic()
+        assert browser.ask("POST", "/api/session/proof", {"code": "000000"}).status_code == 401
+        times.append(time.monotonic() - began)
+    assert times[3] >= 1.0
+
+
+def test_who_did_what_is_seen_by_who_may_and_nobody_else(browser: Browser, operator: Operator, theirs: Pretend) -> None:
+    from vaguemestre.identity.model import NO_RIGHTS
+    from vaguemestre.identity.permissions import ADMINISTRATOR, Part
+    from vaguemestre.mailstore import sharing
+
+    address = _enrol(browser, theirs)
+    assert browser.get(f"/api/accounts/{address}/traces") == []
+    with Browser(browser.origin) as other:
+        other.sign_in(theirs, KARIM)
+        where = f"/api/accounts/{address}/traces"
+        assert other.ask("GET", where).status_code == 409
+        for part, status in ((Part.DELEGATE, 403), (Part.AUDITOR, 200)):
+            operator.write(
+                lambda connection, part=part: sharing.grant(
+                    connection, address, KARIM, "", NO_RIGHTS, ADMINISTRATOR, part=part
+                )
+            )
+            assert other.ask("GET", where).status_code == status
+        assert other.ask("POST", f"/api/accounts/{address}/app-passwords", {"label": "x"}).status_code == 403

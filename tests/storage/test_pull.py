@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from hypothesis import given
+from hypothesis import strategies as st
 
 from simulators.national_directory import (
     KEY,
@@ -249,7 +251,68 @@ def test_what_an_operator_published_is_its_own(where: Place, nation: NationalDir
     follow(where, nation, everything=True, withdrawal_limit=1.0)
     found = addresses(where)
     assert (found[CLAIRE]["id"], found[CLAIRE]["red_list"], found[CLAIRE]["active"]) == (90, True, True)
+    assert (found[CLAIRE]["origin"], found[CLAIRE]["rank"], found[CLAIRE]["operator"]) == ("operator", 1, "op")
+    assert sum(row["address"] == CLAIRE for row in rows(where, tables.addresses)) == 1
     assert found["nouvelle@pro.mssante.fr"]["active"]
+
+
+def test_what_the_service_does_not_tell_stays(where: Place, nation: NationalDirectory) -> None:
+    follow(where, nation)
+    opened = where.open()
+
+    def oppose(connection: sa.Connection) -> None:
+        connection.execute(tables.cards.update().values(opposed_on="2025-02-03"))
+        connection.execute(tables.qualifications.insert().values(practitioner_id=1, what="A", type="AUT", code="DIS"))
+
+    opened.write(oppose)
+    opened.close()
+    nation.now += timedelta(hours=1)
+    nation.put(practitioner(1, "EXEMPLE-NOËL", "CLAIRE MARIE", specialty="SCD03"))
+    follow(where, nation)
+    assert rows(where, tables.practitioners)[0]["given"] == "CLAIRE MARIE"
+    held = {row["code"] for row in rows(where, tables.qualifications) if row["practitioner_id"] == 1}
+    assert held == {"40", "DE07", "SCD03", "DIS"}
+    assert rows(where, tables.cards)[0]["opposed_on"] == "2025-02-03"
+    assert not addresses(where)[CLAIRE]["active"]
+
+
+def test_an_activity_without_a_box_leaves_that_of_another_at_the_same_place(
+    where: Place, nation: NationalDirectory
+) -> None:
+    claire, hospital = (
+        nation.resources["Practitioner"]["003-5000001-77"][1],
+        nation.resources["Organization"]["001-01-2"][1],
+    )
+    nation.put(practitioner_role(4, claire, hospital, mode="B"))
+    follow(where, nation)
+    nation.now += timedelta(hours=1)
+    nation.put(practitioner_role(4, claire, hospital, mode="L"))
+    done = follow(where, nation)
+    assert done.tally.activities.changed == 1
+    assert addresses(where)[AT_HOSPITAL]["active"]
+    nation.now += timedelta(hours=1)
+    nation.put(practitioner_role(2, claire, hospital), practitioner_role(4, claire, hospital))
+    follow(where, nation)
+    assert not addresses(where)[AT_HOSPITAL]["active"]
+
+
+def test_what_bears_an_address_that_changes_is_shown_anew(where: Place, nation: NationalDirectory) -> None:
+    follow(where, nation)
+    hospital = nation.resources["Organization"]["001-01-2"][1]
+    claire = nation.resources["Practitioner"]["003-5000001-77"][1]
+    nation.now += timedelta(hours=1)
+    hospital["telecom"] = [each for each in hospital["telecom"] if each["system"] != "email"]
+    nation.put(hospital, practitioner_role(2, claire, hospital, mailbox(AT_HOSPITAL, description="autre"), mode="S"))
+    done = follow(where, nation)
+    at = {row["name"]: row["revision"] for row in rows(where, tables.organizations)}
+    assert at == {"HOPITAL NORD": done.revision, "CENTRE HOSPITALIER": 1}
+    assert [row["revision"] for row in rows(where, tables.activities)] == [1, done.revision, 1]
+    assert [row["revision"] for row in rows(where, tables.practitioners)] == [1, 1]
+
+
+def test_people_are_found_by_each_of_their_names(where: Place, nation: NationalDirectory) -> None:
+    follow(where, nation)
+    assert {row["key"] for row in rows(where, tables.spellings)} >= {"exemple noel", "noel"}
 
 
 def test_bad_days_are_sat_out(where: Place, nation: NationalDirectory) -> None:
@@ -371,7 +434,18 @@ def test_a_state_that_cannot_be_read_is_begun_anew(tmp_path: Path) -> None:
 
 def test_the_cursor_is_the_register_s(where: Place, nation: NationalDirectory) -> None:
     follow(where, nation)
-    edition.make(where, Fiction(5))  # another edition, which knows nothing of the pull
+    where.replace(where.next())  # another edition, which knows nothing of the pull
     opened = where.open()
     assert opened.read(absorption.cursor) == 0
     opened.close()
+
+
+@given(st.sets(st.integers(0, 2**62)), st.sets(st.integers(0, 300)))
+def test_numbers_are_seen_or_not(far: set[int], near: set[int]) -> None:
+    seen = absorption._Numbers()
+    for number in far | near:
+        seen.add(number)
+    assert all(number in seen for number in far | near)
+    assert [number for number in range(400) if number in seen] == sorted(
+        number for number in far | near if number < 400
+    )

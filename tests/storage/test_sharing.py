@@ -98,7 +98,7 @@ def test_somebody_may_answer_for_a_shared_account_only(people: People) -> None:
                 "Zoé",
                 Rights.READ,
                 ADMINISTRATOR,
-                responsible=True,
+                part=Part.RESPONSIBLE,
                 label="Cadre",
             )
 

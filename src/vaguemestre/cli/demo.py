@@ -174,6 +174,10 @@ def _suggest(console: Console, space: Space) -> None:
         ("le journal de B / B's journal", f"{command} evidence log -c {b}"),
         ("vérifier le journal / verify it", f"{command} evidence verify -c {b}"),
         ("l'état de l'installation / the installation's health", f"{command} doctor -c {a}"),
+        (
+            "combien de dentistes ont une adresse / how many dentists have an address",
+            f"{command} stats adoption -c {a} --by department --profession 40",
+        ),
     ):
         console.print(f"  {what}", style="dim")
         console.print(f"    {line}", soft_wrap=True, markup=False)

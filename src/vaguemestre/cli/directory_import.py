@@ -9,11 +9,12 @@ from vaguemestre import directory_parts
 from vaguemestre.cli.presentation import AsJson, ConfigFile, load, refusals, show
 from vaguemestre.cli.progress import Bar
 from vaguemestre.directory import importation
-from vaguemestre.directory.importation import Summary
+from vaguemestre.directory.intake import Summary, Terms
 from vaguemestre.documents.encoded_words import printable
 
 _PARTS = {
-    "order": "Mise en ordre / Order",
+    "compare": "Comparaison / Comparison",
+    "passages": "Passages",
     "people": "Personnes / People",
     "addresses": "Adresses / Addresses",
     "indexes": "Index / Indexes",
@@ -25,12 +26,20 @@ _PARTS = {
 def import_(
     config: ConfigFile,
     files: Annotated[list[Path], typer.Argument(metavar="FILES…", exists=True, dir_okay=False)],
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Compare everything, not only what the files have new.")
+    ] = False,
+    accept_withdrawals: Annotated[
+        bool, typer.Option("--accept-withdrawals", help="Withdraw however many the files no longer name.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Take the public extraction files (ZIP or text) into the register."""
+    """Take the public extraction files (ZIP or text) into the register: all of them, then what has changed since."""
     with refusals(as_json), Bar(_PARTS) as bar:
         loaded = load(config)
-        summary = importation.run(directory_parts.place(loaded), files, bar)
+        limit = directory_parts.settings(loaded).withdrawal_limit
+        terms = Terms(rebuild=rebuild, withdrawal_limit=limit, accept_withdrawals=accept_withdrawals)
+        summary = importation.run(directory_parts.place(loaded), files, bar, terms)
         directory_parts.refresh_search(loaded, bar)
     show(as_json, _facts(summary), _lines(summary))
 

@@ -11,7 +11,7 @@ from vaguemestre.errors import ConfigurationError
 from vaguemestre.identity import model
 from vaguemestre.identity.grants import Grant
 from vaguemestre.identity.model import Rights, rights_text
-from vaguemestre.identity.permissions import ADMINISTRATOR
+from vaguemestre.identity.permissions import ADMINISTRATOR, Part
 from vaguemestre.mailstore import accounts, sharing
 
 AddressArgument = Annotated[str, typer.Argument(metavar="ADDRESS")]
@@ -54,14 +54,20 @@ def grant(
     rights: Annotated[str, typer.Option("--rights", help="Some of read, write, send.")] = "read,write",
     label: Annotated[str, typer.Option("--label", help="How colleagues see the person there.")] = "",
     responsible: Annotated[bool, typer.Option("--responsible", help="May decide who else comes in.")] = False,
+    auditor: Annotated[bool, typer.Option("--auditor", help="Sees who did what there, and no mail.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Let a person into an account, or change what they may do there; their sessions under way then end."""
     with refusals(as_json):
+        if responsible and auditor:
+            raise ConfigurationError(
+                "Say --responsible or --auditor, not both.", "Dites --responsible ou --auditor, pas les deux."
+            )
+        part = Part.RESPONSIBLE if responsible else Part.AUDITOR if auditor else Part.DELEGATE
         who, allowed = named(rpps, national_id), model.parse_rights(rights)
         shown = model.label(label) if label else ""
         with composition.open_stores(load(config)) as stores:
-            given = stores.database.write(_grant, address, who, name, allowed, shown, responsible)
+            given = stores.database.write(_grant, address, who, name, allowed, shown, part)
     words = f"{given.person.name} ({given.person.national_id}) : {rights_text(given.rights)} → {address}"
     show(as_json, _facts(given), [words])
 
@@ -125,8 +131,8 @@ def named(rpps: str, national_id: str, *, needed: bool = True) -> str:
     return model.rpps(rpps) if rpps else model.national_id(national_id) if national_id else ""
 
 
-def _grant(connection: Any, address: str, who: str, name: str, rights: Rights, label: str, responsible: bool) -> Grant:
-    return sharing.grant(connection, address, who, name, rights, ADMINISTRATOR, label=label, responsible=responsible)
+def _grant(connection: Any, address: str, who: str, name: str, rights: Rights, label: str, part: Part) -> Grant:
+    return sharing.grant(connection, address, who, name, rights, ADMINISTRATOR, label=label, part=part)
 
 
 def _facts(grant: Grant) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from vaguemestre.cli import (
     database,
     demo,
     directory,
+    directory_export,
     directory_import,
     directory_pull,
     directory_search,
@@ -41,6 +42,7 @@ account.app.command()(transfer.migrate)
 directory.app.command("import")(directory_import.import_)
 directory.app.command()(directory_search.search)
 directory.app.command()(directory_pull.pull)
+directory.app.command()(directory_export.export)
 program.add_typer(account.app, name="account")
 program.add_typer(mailbox.app, name="mailbox")
 program.add_typer(enrolment.app, name="enrolment")

@@ -22,10 +22,10 @@ import sqlalchemy as sa
 
 from vaguemestre import clock
 from vaguemestre.directory import tables
+from vaguemestre.directory.building import Tally
 from vaguemestre.directory.changes import Change, Row, parts
 from vaguemestre.directory.harvest import Harvest, State
 from vaguemestre.directory.model import Origin
-from vaguemestre.directory.reconciliation import Tally
 from vaguemestre.documents.fhir import reading
 from vaguemestre.documents.fhir.mailboxes import Mailbox
 from vaguemestre.documents.fhir.reading import OrganizationRead, PractitionerRead, PractitionerRoleRead, ResourceError
@@ -83,6 +83,22 @@ def take(connection: sa.Connection, harvest: Harvest, state: State, withdrawal_l
     return done
 
 
+class _Numbers:
+    """A set of numbers of rows: a bit each, since a country has millions."""
+
+    def __init__(self) -> None:
+        self._pieces: dict[int, bytearray] = {}
+
+    def add(self, number: int) -> None:
+        """Put one in."""
+        piece = self._pieces.setdefault(number >> 16, bytearray(1 << 13))
+        piece[(number & 0xFFFF) >> 3] |= 1 << (number & 7)
+
+    def __contains__(self, number: int) -> bool:
+        piece = self._pieces.get(number >> 16)
+        return piece is not None and bool(piece[(number & 0xFFFF) >> 3] >> (number & 7) & 1)
+
+
 class _Taking:
     """The resources of one pull, taken kind after kind. `withdrawal_limit` is None where only changes were asked for."""
 
@@ -94,7 +110,7 @@ class _Taking:
         self._before = (
             {table: _active(self._connection, table) for table in _THINGS} if withdrawal_limit is not None else {}
         )
-        self._seen: dict[sa.Table, set[int]] = {table: set() for table in _THINGS}
+        self._seen = {table: _Numbers() for table in _THINGS}
 
     def run(self) -> None:
         """All of them, and what follows."""

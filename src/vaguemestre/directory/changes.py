@@ -12,8 +12,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from vaguemestre.directory import register, snapshots, spellings, tables
+from vaguemestre.directory.building import Counts, Tally
 from vaguemestre.directory.model import Origin
-from vaguemestre.directory.reconciliation import Counts, Tally
 from vaguemestre.documents.words import fold
 
 Row = dict[str, Any]

@@ -12,7 +12,7 @@ Facts: spec directory §2; IdNat_PS and IdNat_Struct, §5.3.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from operator import itemgetter
 
@@ -165,6 +165,9 @@ _CODES = {
 }
 _OTHER_CODES = itemgetter(1, 2, 21, 26, 33, 34)
 _MOST_SEEN = 50_000
+# Their texts: an enumeration's members are slow to compare, and there are millions.
+_PROFESSION, _KNOW_HOW = Qualified.PROFESSION.value, Qualified.KNOW_HOW.value
+_DIPLOMA, _AUTHORIZATION = Qualified.DIPLOMA.value, Qualified.AUTHORIZATION.value
 
 _FRENCH_DATE = re.compile(r"(\d\d)/(\d\d)/(\d{4})")
 _COMPACT_DATE = re.compile(r"(\d{4})-?(\d\d)-?(\d\d)")
@@ -175,29 +178,37 @@ _RANK = re.compile(r"4?(\d{14})")
 class Dossiers:
     """What is said of some people, by national identifier; a kind that was not read says nothing.
 
-    `places` holds the columns of an organization from `technical_id` to `registrar`, by technical identifier.
+    `told` are the people of whom a kind has a word to say, all of them without.
+
+    `places` holds the line that describes a structure, by technical identifier: for `place_columns`.
     """
 
     kinds: frozenset[Kind]
+    told: Mapping[Kind, Container[str]] = field(default_factory=dict)
     named: dict[str, Named] = field(default_factory=dict)
     also_named: dict[str, Named] = field(default_factory=dict)
     exercises: dict[str, dict[Exercise, None]] = field(default_factory=dict)
     qualifications: dict[str, set[tuple[str, str, str]]] = field(default_factory=dict)
-    cards: dict[str, dict[str, tuple[str, str, str, str]]] = field(default_factory=dict)
+    cards: dict[str, dict[str, tuple[str, ...]]] = field(default_factory=dict)
     places: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def tells(self, kind: Kind, key: str) -> bool:
+        """Whether that file has a word to say of this person, if only that it names them no more."""
+        return kind in self.kinds and (kind not in self.told or key in self.told[kind])
 
 
 class Reader:
     """Reads the fields of lines into dossiers, and keeps the words of codes in `labels` by nomenclature and code."""
 
-    def __init__(self, kinds: Iterable[Kind]) -> None:
+    def __init__(self, kinds: Iterable[Kind], told: Mapping[Kind, Container[str]] | None = None) -> None:
         self.kinds = frozenset(kinds)
+        self.told = told or {}
         self.labels: dict[tuple[str, str], str] = {}
         self._seen: dict[Kind, set[tuple[str, ...]]] = {kind: set() for kind in WANTED}
 
     def read(self, lines: Mapping[Kind, Iterable[tuple[str, ...]]]) -> Dossiers:
         """The dossiers of these lines, those of a file in its order; each is what `WANTED` asks for."""
-        found = Dossiers(self.kinds)
+        found = Dossiers(self.kinds, self.told)
         self._activities(found, lines.get(Kind.ACTIVITIES, ()))
         self._know_how(found, lines.get(Kind.KNOW_HOW, ()))
         self._diplomas(found, lines.get(Kind.DIPLOMAS, ()))
@@ -215,9 +226,9 @@ class Reader:
                 exercises[person] = {}
                 qualifications.setdefault(person, set())
             if line[5]:
-                qualifications[person].add((Qualified.PROFESSION, line[6], line[5]))
+                qualifications[person].add((_PROFESSION, line[6], line[5]))
             if know_how and line[12]:
-                qualifications[person].add((Qualified.KNOW_HOW, line[11], line[12]))
+                qualifications[person].add((_KNOW_HOW, line[11], line[12]))
             place = line[13] or ("F" + line[14] if line[14] else "C" + line[16] if line[16] else "")
             if place:
                 places[place] = line
@@ -227,23 +238,6 @@ class Reader:
             if line[codes] not in seen or _OTHER_CODES(line) not in seen:
                 self._note(Kind.ACTIVITIES, line)
                 seen.add(_OTHER_CODES(line))
-        for place, line in places.items():
-            former = _RANK.fullmatch(line[18])
-            name, city = line[19], line[32]
-            places[place] = (
-                place,
-                *line[14:18],
-                former[1] if former else "",
-                name,
-                line[20],
-                fold(name),
-                fold(" ".join(filter(None, line[24:28]))),
-                line[21],
-                "",
-                *line[22:33],
-                fold(city),
-                *line[33:40],
-            )
 
     def _know_how(self, found: Dossiers, lines: Iterable[tuple[str, ...]]) -> None:
         qualifications, seen = found.qualifications, self._seen[Kind.KNOW_HOW]
@@ -252,7 +246,7 @@ class Reader:
             if person not in found.named and person not in found.also_named:
                 found.also_named[person] = (person, "", "", line[1], line[2], line[3], line[4])
             if line[6]:
-                qualifications.setdefault(person, set()).add((Qualified.KNOW_HOW, line[5], line[6]))
+                qualifications.setdefault(person, set()).add((_KNOW_HOW, line[5], line[6]))
             if line[3:7] not in seen:
                 self._note(Kind.KNOW_HOW, line)
 
@@ -264,9 +258,9 @@ class Reader:
                 found.also_named[person] = (person, "", "", line[1], line[2], "", "")
             held = qualifications.setdefault(person, set())
             if line[4]:
-                held.add((Qualified.DIPLOMA, line[3], line[4]))
+                held.add((_DIPLOMA, line[3], line[4]))
             if line[5] or line[6]:
-                held.add((Qualified.AUTHORIZATION, line[5], line[6]))
+                held.add((_AUTHORIZATION, line[5], line[6]))
             if line[3:7] not in seen:
                 self._note(Kind.DIPLOMAS, line)
 
@@ -289,6 +283,25 @@ class Reader:
         for system, code, label in _LABELS[kind]:
             if line[code] and line[label]:
                 self.labels[system, line[code]] = line[label]
+
+
+def place_columns(technical_id: str, line: tuple[str, ...]) -> tuple[str, ...]:
+    """The columns of an organization from `technical_id` to `registrar`, from a line of the file of activities."""
+    former = _RANK.fullmatch(line[18])
+    return (
+        technical_id,
+        *line[14:18],
+        former[1] if former else "",
+        line[19],
+        line[20],
+        fold(line[19]),
+        fold(" ".join(filter(None, line[24:28]))),
+        line[21],
+        "",
+        *line[22:33],
+        fold(line[32]),
+        *line[33:40],
+    )
 
 
 def rpps(national_id: str) -> str:

@@ -2,214 +2,377 @@
 
 Rules:
 1. A row whose content is what the register holds is not written; one that differs carries the revision, and what it was
-   goes to `superseded`. Identifiers of rows are kept.
+   is kept first (`snapshots`). Identifiers of rows stay. A person's row carries the revision too where only the
+   qualifications or cards changed, since they are shown as one resource.
 2. A file has the last word on what it tells of a person, and no word on what it does not tell: the file of activities on
-   names, professions and activities; that of know-how on know-how (without it, the file of activities); that of diplomas
-   on diplomas and authorizations; that of cards on cards.
+   names, professions and activities; that of know-how on know-how (the file of activities where that one was never
+   taken); that of diplomas on diplomas and authorizations; that of cards on cards.
 3. An activity has no number in the files. It is known by its place, profession, category, mode, function, genre and
    section; where one goes and another comes at the same place, it is the same one that has changed.
-4. A person of whom nothing is left is withdrawn: not active, like the addresses. So is a place without activity or
-   address.
+4. A person of whom nothing is left, address included, is withdrawn: not active. So is a place that has lost its last
+   activity or address.
 """
 
-from array import array
-from dataclasses import dataclass, field, fields
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
 
-from vaguemestre.directory import tables
-from vaguemestre.directory.dossiers import Dossiers, Named, rpps
-from vaguemestre.directory.model import Origin
-from vaguemestre.documents.words import fold
-from vaguemestre.storage.bulk import BulkLoad, BulkSelect
-
-Row = tuple[Any, ...]
+from vaguemestre.directory import snapshots, tables
+from vaguemestre.directory.building import LOADS, Row, Tally, last_id, names_of, practitioner_row
+from vaguemestre.directory.dossiers import Dossiers, Exercise, Named, place_columns
+from vaguemestre.directory.model import Origin, Qualified
+from vaguemestre.documents.extraction import Kind
+from vaguemestre.storage.bulk import BulkSelect, Statement
 
 _EXTRACTION = Origin.EXTRACTION.value
+_STANDING = 3  # columns at the end of a row: active, origin, revision
+_ACTIVE, _ORIGIN, _REVISION = -3, -2, -1
 
-
-def _names(table: sa.Table) -> list[str]:
-    return [column.name for column in table.columns]
-
-
-def _load(table: sa.Table) -> BulkLoad:
-    return BulkLoad(table, *_names(table))
+_QUALIFICATIONS_OF = {
+    Kind.ACTIVITIES: {Qualified.PROFESSION.value},
+    Kind.KNOW_HOW: {Qualified.KNOW_HOW.value},
+    Kind.DIPLOMAS: {Qualified.DIPLOMA.value, Qualified.AUTHORIZATION.value},
+}
 
 
 def _select(table: sa.Table, key: str) -> BulkSelect:
-    return BulkSelect(f"SELECT {', '.join(_names(table))} FROM {table.name} WHERE {key} IN {{keys}}")  # noqa: S608
+    return BulkSelect(f"SELECT {', '.join(names_of(table))} FROM {table.name} WHERE {key} IN {{keys}}")  # noqa: S608
 
 
-LOADS = {
-    table: _load(table)
-    for table in (
-        tables.practitioners,
-        tables.qualifications,
-        tables.cards,
-        tables.activities,
-        tables.organizations,
-        tables.addresses,
-        tables.superseded,
-        tables.labels,
-    )
-}
 _PEOPLE = _select(tables.practitioners, "national_id")
 _QUALIFICATIONS = _select(tables.qualifications, "practitioner_id")
 _CARDS = _select(tables.cards, "practitioner_id")
 _ACTIVITIES = _select(tables.activities, "practitioner_id")
 _PLACES = _select(tables.organizations, "technical_id")
-_FOREVER = (True, _EXTRACTION)
+# An address that an operator publishes does not make a person one of the register.
+_ADDRESSED = BulkSelect(
+    "SELECT DISTINCT practitioner_id FROM addresses WHERE practitioner_id IN {keys} AND active AND origin <> 'operator'"
+)
+_TOLD = (
+    BulkSelect("SELECT DISTINCT practitioner_id FROM qualifications WHERE practitioner_id IN {keys}"),
+    BulkSelect("SELECT DISTINCT practitioner_id FROM cards WHERE practitioner_id IN {keys}"),
+    BulkSelect("SELECT DISTINCT practitioner_id FROM activities WHERE practitioner_id IN {keys} AND active"),
+)
+_BOXES = BulkSelect(
+    f"SELECT {', '.join(names_of(tables.addresses))} FROM addresses WHERE practitioner_id IN {{keys}} AND active"  # noqa: S608
+)
+_PRACTISED = BulkSelect("SELECT DISTINCT organization_id FROM activities WHERE organization_id IN {keys} AND active")
+_WRITTEN_TO = BulkSelect("SELECT DISTINCT organization_id FROM addresses WHERE organization_id IN {keys} AND active")
+_PARENTS = BulkSelect("SELECT DISTINCT parent_id FROM organizations WHERE parent_id IN {keys}")
+_ORIGINS = BulkSelect("SELECT id, origin FROM organizations WHERE id IN {keys} AND active")
 
 
 @dataclass(slots=True)
-class Counts:
-    """How many of one thing were created, changed and withdrawn."""
+class Changes:
+    """Rows to write of one table: new ones, and others in the place of what they were, by id."""
 
-    created: int = 0
-    changed: int = 0
-    withdrawn: int = 0
+    new: list[Row] = field(default_factory=list)
+    changed: dict[int, Row] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
-class Tally:
-    """What a change does, by thing."""
+class _Held:
+    """What the register holds of some people, and the places that are named now."""
 
-    practitioners: Counts = field(default_factory=Counts)
-    activities: Counts = field(default_factory=Counts)
-    qualifications: Counts = field(default_factory=Counts)
-    cards: Counts = field(default_factory=Counts)
-    organizations: Counts = field(default_factory=Counts)
-    addresses: Counts = field(default_factory=Counts)
-
-    def named(self) -> list[tuple[str, Counts]]:
-        """Each thing with its counts."""
-        return [(each.name, getattr(self, each.name)) for each in fields(self)]
+    people: dict[str, Row]
+    qualifications: dict[int, set[tuple[str, str, str]]]
+    cards: dict[int, dict[str, tuple[str, ...]]]
+    activities: dict[int, list[Row]]
+    places: dict[str, Row]
 
 
-class Numbers:
-    """Which number a text was given, for some millions of texts in little memory: their hashes, not themselves.
+class Reconciler:
+    """Writes the differences of one change, a batch of people at a time, then what follows from all of them (`end`)."""
 
-    Two texts of one hash (64 bits) would be taken for one: a chance of one in ten million for two million texts.
-    """
+    def __init__(self, connection: sa.Connection, revision: int, tally: Tally, know_how_known: bool) -> None:
+        """`know_how_known`: whether the file of know-how was ever taken, this time included."""
+        self.revision, self.tally = revision, tally
+        self._know_how_known = know_how_known
+        self._person = last_id(connection, tables.practitioners)
+        self._activity = last_id(connection, tables.activities)
+        self._place = last_id(connection, tables.organizations)
+        self.left_places: set[int] = set()  # that lost an activity or an address
+        self.bare_people: set[int] = set()  # of whom no file of people says anything any more
+        self.may_be_bare: set[int] = set()  # that lost an address
 
-    def __init__(self) -> None:
-        self._mask = (1 << 16) - 1
-        self._hashes = array("q", bytes(8 << 16))
-        self._numbers = array("q", bytes(8 << 16))
-        self._count = 0
+    def new_person(self) -> int:
+        """A number never given."""
+        self._person += 1
+        return self._person
 
-    def get(self, text: str) -> int:
-        """Its number, or 0."""
-        return self._numbers[self._slot(hash(text) or 1)]
+    def new_place(self) -> int:
+        """A number never given."""
+        self._place += 1
+        return self._place
 
-    def put(self, text: str, number: int) -> None:
-        """Give it a number, not 0."""
-        wanted = hash(text) or 1
-        slot = self._slot(wanted)
-        if not self._numbers[slot]:
-            self._count += 1
-        self._hashes[slot], self._numbers[slot] = wanted, number
-        if self._count * 3 > self._mask * 2:
-            self._grow()
+    def standing(self, *, active: bool = True) -> Row:
+        """The last columns of a row written now."""
+        return (active, _EXTRACTION, self.revision)
 
-    def _slot(self, wanted: int) -> int:
-        hashes, mask = self._hashes, self._mask
-        slot = wanted & mask
-        while (found := hashes[slot]) != wanted and found:
-            slot = (slot + 1) & mask
-        return slot
+    def people(self, connection: sa.Connection, dossiers: Dossiers, keys: Iterable[str]) -> None:
+        """Reconcile the people of these keys with what is said of them, all of it or nothing."""
+        wanted = sorted({*keys, *dossiers.named, *dossiers.also_named})
+        held = _hold(connection, wanted, dossiers)
+        places = Changes()
+        numbers = self._places(dossiers, held, places)
+        people, activities = Changes(), Changes()
+        qualifications: dict[int, set[tuple[str, str, str]]] = {}
+        cards: dict[int, dict[str, tuple[str, ...]]] = {}
+        for key in wanted:
+            before = held.people.get(key)
+            named = dossiers.named.get(key) or dossiers.also_named.get(key)
+            if before is None and named is None:
+                continue
+            person = before[0] if before is not None else self.new_person()
+            had, shown = held.qualifications.get(person, set()), held.cards.get(person, {})
+            has = self._qualifications(dossiers, key, had)
+            shows = dict(dossiers.cards.get(key, {})) if dossiers.tells(Kind.CARDS, key) else shown
+            if has != had:
+                qualifications[person] = has
+            if shows != shown:
+                cards[person] = shows
+            exercises = dossiers.exercises.get(key, {}) if dossiers.tells(Kind.ACTIVITIES, key) else None
+            practises = self._activities(person, exercises, numbers, held.activities.get(person, []), activities)
+            said = named is not None or bool(has or shows or practises)
+            if not said:
+                self.bare_people.add(person)
+            row = self._person_row(person, before, named, dossiers, key, said)
+            if before is None:
+                people.new.append(row)
+            elif row[:_REVISION] != before[:_REVISION] or has != had or shows != shown:
+                people.changed[person] = row
+        self._write_people(connection, people, held, qualifications, cards)
+        self.write(connection, tables.activities, activities)
+        self.write(connection, tables.organizations, places)
 
-    def _grow(self) -> None:
-        hashes, numbers = self._hashes, self._numbers
-        size = (self._mask + 1) * 2
-        self._mask = size - 1
-        self._hashes, self._numbers = array("q", bytes(8 * size)), array("q", bytes(8 * size))
-        for wanted, number in zip(hashes, numbers, strict=True):
-            if wanted:
-                slot = self._slot(wanted)
-                self._hashes[slot], self._numbers[slot] = wanted, number
+    def _person_row(
+        self, person: int, before: Row | None, named: Named | None, dossiers: Dossiers, key: str, said: bool
+    ) -> Row:
+        if before is None:
+            assert named is not None  # noqa: S101 - somebody new is named by a line
+            return practitioner_row(person, named, self.standing())
+        if key in dossiers.named:
+            row = practitioner_row(person, dossiers.named[key], self.standing())
+            origin = before[_ORIGIN] if row[:_ACTIVE] == before[:_ACTIVE] else _EXTRACTION
+            return (*row[:_ACTIVE], True, origin, self.revision)
+        return (*before[:_ACTIVE], before[_ACTIVE] or said, before[_ORIGIN], self.revision)
+
+    def _qualifications(
+        self, dossiers: Dossiers, key: str, had: Set[tuple[str, str, str]]
+    ) -> set[tuple[str, str, str]]:
+        told: set[str] = set()
+        for kind, qualified in _QUALIFICATIONS_OF.items():
+            if dossiers.tells(kind, key):
+                told |= qualified
+        if not self._know_how_known and dossiers.tells(Kind.ACTIVITIES, key):
+            told |= _QUALIFICATIONS_OF[Kind.KNOW_HOW]
+        said = {each for each in dossiers.qualifications.get(key, ()) if each[0] in told}
+        return said | {each for each in had if each[0] not in told}
+
+    def _activities(
+        self,
+        person: int,
+        exercises: Mapping[Exercise, None] | None,
+        numbers: Mapping[str, int],
+        before: Sequence[Row],
+        changes: Changes,
+    ) -> bool:
+        """Reconcile a person's activities; whether one is left. Without exercises, nothing is said of them."""
+        if exercises is None:
+            return any(each[_ACTIVE] for each in before)
+        wanted = [(numbers.get(each[0]), *each[1:]) for each in exercises]
+        had: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
+        for row in sorted(before, key=lambda each: not each[_ACTIVE]):
+            had[row[3:10]].append(row)
+        new = []
+        for each in wanted:
+            if same := had.get(each):
+                row = same.pop(0)
+                if not row[_ACTIVE]:
+                    changes.changed[row[0]] = (*row[:_ACTIVE], *self.standing())
+                    self.tally.activities.created += 1
+            else:
+                new.append(each)
+        left = [row for rows in had.values() for row in rows if _may_go(row)]
+        for each in new:
+            other = next((row for row in left if row[3] == each[0]), None)
+            if other is not None:
+                left.remove(other)
+                changes.changed[other[0]] = (*other[:3], *each, *self.standing())
+                self.tally.activities.changed += 1
+            else:
+                self._activity += 1
+                changes.new.append((self._activity, "", person, *each, *self.standing()))
+                self.tally.activities.created += 1
+        for row in left:
+            changes.changed[row[0]] = (*row[:_ACTIVE], False, row[_ORIGIN], self.revision)
+            self.tally.activities.withdrawn += 1
+            if row[3] is not None:
+                self.left_places.add(row[3])
+        return bool(wanted)
+
+    def _places(self, dossiers: Dossiers, held: _Held, changes: Changes) -> dict[str, int]:
+        """The numbers of the places that are named."""
+        numbers = {}
+        for technical_id, line in dossiers.places.items():
+            columns = place_columns(technical_id, line)
+            before = held.places.get(technical_id)
+            if before is None:
+                numbers[technical_id] = self.new_place()
+                changes.new.append((numbers[technical_id], *columns, None, *self.standing()))
+                self.tally.organizations.created += 1
+                continue
+            numbers[technical_id] = before[0]
+            width = len(columns)
+            row = (before[0], *columns[: _CATEGORY - 1], before[_CATEGORY], *columns[_CATEGORY:])  # no file has it
+            if row != before[: width + 1] or not before[_ACTIVE]:
+                changes.changed[before[0]] = (*row, before[width + 1], *self.standing())
+                if before[_ACTIVE]:
+                    self.tally.organizations.changed += 1
+                else:
+                    self.tally.organizations.created += 1
+        return numbers
+
+    def _write_people(
+        self,
+        connection: sa.Connection,
+        people: Changes,
+        held: _Held,
+        qualifications: Mapping[int, set[tuple[str, str, str]]],
+        cards: Mapping[int, dict[str, tuple[str, ...]]],
+    ) -> None:
+        active = {row[0]: row[_ACTIVE] for row in held.people.values()}
+        for person, row in people.changed.items():
+            if row[_ACTIVE] and not active[person]:
+                self.tally.practitioners.created += 1
+            else:
+                self.tally.practitioners.changed += 1
+        self.tally.practitioners.created += len(people.new)
+        self.write(connection, tables.practitioners, people)
+        for person, has in qualifications.items():
+            had = held.qualifications.get(person, set())
+            self.tally.qualifications.created += len(has - had)
+            self.tally.qualifications.withdrawn += len(had - has)
+        for person, shows in cards.items():
+            shown = held.cards.get(person, {})
+            self.tally.cards.created += len(shows.keys() - shown.keys())
+            self.tally.cards.withdrawn += len(shown.keys() - shows.keys())
+            self.tally.cards.changed += sum(number in shown and shown[number] != card for number, card in shows.items())
+        _delete(connection, tables.qualifications, "practitioner_id", qualifications)
+        rows = [(person, *each) for person, has in sorted(qualifications.items()) for each in sorted(has)]
+        LOADS[tables.qualifications].run(connection, rows)
+        _delete(connection, tables.cards, "practitioner_id", cards)
+        shown_rows = [
+            (person, number, *shows[number]) for person, shows in sorted(cards.items()) for number in sorted(shows)
+        ]
+        LOADS[tables.cards].run(connection, shown_rows)
+
+    def write(self, connection: sa.Connection, table: sa.Table, changes: Changes) -> None:
+        """Write rows, what they were kept first."""
+        snapshots.keep(connection, self.revision, table.name, changes.changed)
+        _delete(connection, table, "id", changes.changed)
+        LOADS[table].run(connection, [*changes.new, *(changes.changed[number] for number in sorted(changes.changed))])
+
+    def end(self, connection: sa.Connection) -> None:
+        """Withdraw the people and the places of whom nothing is left."""
+        bare = self._bare(connection)
+        found = _rows(connection, tables.practitioners, bare)
+        rows = {row[0]: (*row[:_ACTIVE], False, row[_ORIGIN], self.revision) for row in found if _may_go(row)}
+        self.tally.practitioners.changed -= sum(row[0] in rows and row[_REVISION] == self.revision for row in found)
+        self.tally.practitioners.withdrawn += len(rows)
+        self.write(connection, tables.practitioners, Changes(changed=rows))
+        boxes = [plain(tables.addresses, row) for row in _BOXES.run(connection, sorted(rows))]
+        closed = {row[0]: (*row[:_ACTIVE], False, row[_ORIGIN], self.revision) for row in boxes}
+        self.tally.addresses.withdrawn += len(closed)
+        self.left_places |= {row[6] for row in boxes if row[6] is not None}
+        self.write(connection, tables.addresses, Changes(changed=closed))
+        left = sorted(self.left_places)
+        kept = {row[0] for select in (_PRACTISED, _WRITTEN_TO, _PARENTS) for row in select.run(connection, left)}
+        gone = [row[0] for row in _ORIGINS.run(connection, sorted(set(left) - kept)) if row[1] == _EXTRACTION]
+        places = _rows(connection, tables.organizations, gone)
+        self.tally.organizations.withdrawn += len(places)
+        withdrawn = {row[0]: (*row[:_ACTIVE], False, row[_ORIGIN], self.revision) for row in places}
+        self.write(connection, tables.organizations, Changes(changed=withdrawn))
+
+    def _bare(self, connection: sa.Connection) -> list[int]:
+        """The people of whom nothing is left."""
+        unsure = sorted(self.may_be_bare - self.bare_people)
+        told = {row[0] for select in _TOLD for row in select.run(connection, unsure)}
+        bare = sorted(self.bare_people | (set(unsure) - told))
+        return sorted(set(bare) - {row[0] for row in _ADDRESSED.run(connection, bare)})
+
+    def restamp(self, connection: sa.Connection, table: sa.Table, numbers: Iterable[int]) -> None:
+        """Say of rows that what they show beside themselves has changed."""
+        wanted = sorted(set(numbers))
+        snapshots.keep(connection, self.revision, table.name, wanted)
+        statement = _RESTAMP[table]
+        for start in range(0, len(wanted), _MOST):
+            statement.run(connection, self.revision, wanted[start : start + _MOST])
 
 
-class Builder:
-    """Writes dossiers into an edition that holds none of them yet: nothing to compare with, rows only go in."""
-
-    def __init__(self, revision: int, tally: Tally) -> None:
-        self._revision = revision
-        self._tally = tally
-        self._places = Numbers()
-        self._person = self._activity = self._place = 0
-
-    def resume(self, connection: sa.Connection) -> None:
-        """Go on after what an earlier run wrote."""
-        self._person = _last(connection, tables.practitioners)
-        self._activity = _last(connection, tables.activities)
-        self._place = _last(connection, tables.organizations)
-        named = sa.select(tables.organizations.c.technical_id, tables.organizations.c.id)
-        for technical_id, number in connection.execute(named).yield_per(10_000):
-            self._places.put(technical_id, number)
-
-    def write(self, connection: sa.Connection, dossiers: Dossiers) -> None:
-        """Write some people, none of whom was written before."""
-        standing = (*_FOREVER, self._revision)
-        places = self._new_places(dossiers, standing)
-        people: list[Row] = []
-        activities: list[Row] = []
-        qualifications: list[Row] = []
-        cards: list[Row] = []
-        person, activity, number_of = self._person, self._activity, self._places.get
-        everybody = dossiers.named | dossiers.also_named if dossiers.also_named else dossiers.named
-        for national_id in sorted(everybody) if dossiers.also_named else everybody:
-            person += 1
-            people.append(practitioner_row(person, everybody[national_id], standing))
-            for exercise in dossiers.exercises.get(national_id, ()):
-                activity += 1
-                place = number_of(exercise[0]) if exercise[0] else None
-                activities.append((activity, "", person, place, *exercise[1:], *standing))
-            if held := dossiers.qualifications.get(national_id):
-                qualifications += [(person, *each) for each in (held if len(held) == 1 else sorted(held))]
-            if shown := dossiers.cards.get(national_id):
-                cards += [(person, number, *shown[number]) for number in sorted(shown)]
-        self._person, self._activity = person, activity
-        LOADS[tables.organizations].run(connection, places)
-        LOADS[tables.practitioners].run(connection, people)
-        LOADS[tables.activities].run(connection, activities)
-        LOADS[tables.qualifications].run(connection, qualifications)
-        LOADS[tables.cards].run(connection, cards)
-        self._tally.organizations.created += len(places)
-        self._tally.practitioners.created += len(people)
-        self._tally.activities.created += len(activities)
-        self._tally.qualifications.created += len(qualifications)
-        self._tally.cards.created += len(cards)
-
-    def _new_places(self, dossiers: Dossiers, standing: Row) -> list[Row]:
-        rows = []
-        for technical_id, content in dossiers.places.items():
-            if not self._places.get(technical_id):
-                self._place += 1
-                self._places.put(technical_id, self._place)
-                rows.append((self._place, *content, None, *standing))
-        return rows
-
-
-def practitioner_row(number: int, named: Named, standing: Row) -> Row:
-    """A row of practitioners."""
-    national_id, civility, title, family, given, profession, category = named
-    return (
-        number,
-        national_id,
-        rpps(national_id),
-        civility,
-        title,
-        family,
-        given,
-        fold(family),
-        fold(given),
-        profession,
-        category,
-        *standing,
+_MOST = 10_000
+_CATEGORY = names_of(tables.organizations).index("category")
+_RESTAMP = {
+    table: Statement(f"UPDATE {table.name} SET revision = {{value}} WHERE id {{among}}")  # noqa: S608
+    for table in (tables.practitioners, tables.activities, tables.organizations)
+}
+_DELETES = {
+    (table, key): Statement(f"DELETE FROM {table.name} WHERE {key} {{among}}")  # noqa: S608
+    for table, key in (
+        (tables.practitioners, "id"),
+        (tables.activities, "id"),
+        (tables.organizations, "id"),
+        (tables.addresses, "id"),
+        (tables.qualifications, "practitioner_id"),
+        (tables.cards, "practitioner_id"),
     )
+}
+_BY_ID = {table: _select(table, "id") for table in (tables.practitioners, tables.organizations, tables.activities)}
 
 
-def _last(connection: sa.Connection, table: sa.Table) -> int:
-    return int(connection.execute(sa.select(sa.func.max(table.c.id))).scalar() or 0)
+def _may_go(row: Row) -> bool:
+    """Whether a row may be withdrawn because no file names it: not what an operator put there."""
+    return bool(row[_ACTIVE]) and row[_ORIGIN] != Origin.OPERATOR.value
+
+
+def _rows(connection: sa.Connection, table: sa.Table, numbers: Sequence[int]) -> list[Row]:
+    return [plain(table, row) for row in _BY_ID[table].run(connection, numbers)]
+
+
+def _delete(connection: sa.Connection, table: sa.Table, key: str, numbers: Iterable[int]) -> None:
+    wanted = sorted(numbers)
+    for start in range(0, len(wanted), _MOST):
+        _DELETES[table, key].run(connection, wanted[start : start + _MOST])
+
+
+def _hold(connection: sa.Connection, keys: Sequence[str], dossiers: Dossiers) -> _Held:
+    people = {row[1]: plain(tables.practitioners, row) for row in _PEOPLE.run(connection, keys)}
+    numbers = sorted(row[0] for row in people.values())
+    qualifications: dict[int, set[tuple[str, str, str]]] = defaultdict(set)
+    for row in _QUALIFICATIONS.run(connection, numbers):
+        qualifications[row[0]].add(tuple(row[1:]))
+    cards: dict[int, dict[str, tuple[str, ...]]] = defaultdict(dict)
+    for row in _CARDS.run(connection, numbers):
+        cards[row[0]][row[1]] = tuple(row[2:])
+    activities: dict[int, list[Row]] = defaultdict(list)
+    for row in _ACTIVITIES.run(connection, numbers):
+        activities[row[2]].append(plain(tables.activities, row))
+    places = {row[1]: plain(tables.organizations, row) for row in _PLACES.run(connection, sorted(dossiers.places))}
+    return _Held(people, qualifications, cards, activities, places)
+
+
+def plain(table: sa.Table, row: Sequence[Any]) -> Row:
+    """A row of the driver's, with what is true or false as such: SQLite has numbers."""
+    truths = _TRUTHS[table]
+    if len(truths) == 1:
+        return (*row[:_ACTIVE], bool(row[_ACTIVE]), *row[_ORIGIN:])
+    return tuple(bool(each) if place in truths and each is not None else each for place, each in enumerate(row))
+
+
+_TRUTHS = {
+    table: {place for place, column in enumerate(table.columns) if isinstance(column.type, sa.Boolean)}
+    for table in LOADS
+}

@@ -34,6 +34,7 @@ Thing = Practitioner | Qualification | Card | Activity | Organization | Address
 
 VERSION = "1"
 _SCHEMA, _NEXT_SCHEMA = "directory", "directory_next"
+_HURRIED = ("synchronous_commit=off", "maintenance_work_mem=128MB")  # a server that stops loses the last commits, whole
 _TABLES: dict[type, sa.Table] = {
     Practitioner: tables.practitioners,
     Qualification: tables.qualifications,
@@ -56,6 +57,17 @@ class Place:
     key: bytes = field(repr=False)
     url: str = ""
 
+    def exists(self) -> bool:
+        """Whether there is a register in use."""
+        if self.url:
+            made = sa.create_engine(self.url)
+            try:
+                return sa.inspect(made).has_table(tables.facts.name, schema=_SCHEMA)
+            finally:
+                made.dispose()
+        edition = _named(self.folder / "current")
+        return bool(edition) and self._file(edition).exists()
+
     def open(self) -> Database:
         """The register in use. Raises ConfigurationError where none was imported yet, or by other software than this."""
         if self.url:
@@ -72,17 +84,6 @@ class Place:
             raise
         return opened
 
-    def exists(self) -> bool:
-        """Whether there is a register in use."""
-        if self.url:
-            made = sa.create_engine(self.url)
-            try:
-                return sa.inspect(made).has_table(tables.facts.name, _SCHEMA)
-            finally:
-                made.dispose()
-        edition = _named(self.folder / "current")
-        return bool(edition) and self._file(edition).exists()
-
     def next(self) -> Database:
         """The edition being built: a new one without indexes, or what was left of one that was interrupted.
 
@@ -90,11 +91,11 @@ class Place:
         """
         if self.url:
             _make_schema(self.url)
-            opened = _on_server(self.url, _NEXT_SCHEMA)
+            opened = _on_server(self.url, _NEXT_SCHEMA, *_HURRIED)
         else:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             edition = _named(self.folder / "next") or _name(self.folder / "next", secrets.token_hex(8))
-            opened = database.open_sqlcipher(self._file(edition), self.key, create=True)
+            opened = database.open_sqlcipher(self._file(edition), self.key, create=True, durable=False)
         try:
             opened.write(_create)
             _check(opened)
@@ -102,6 +103,16 @@ class Place:
             opened.close()
             raise
         return opened
+
+    def is_begun(self) -> bool:
+        """Whether an edition is being built, or was left half built."""
+        if self.url:
+            made = sa.create_engine(self.url)
+            try:
+                return sa.inspect(made).has_table(tables.facts.name, schema=_NEXT_SCHEMA)
+            finally:
+                made.dispose()
+        return bool(_named(self.folder / "next"))
 
     def replace(self, built: Database) -> None:
         """Close `built`, the edition from `next`, and put it in the place of the one in use.
@@ -115,6 +126,8 @@ class Place:
             built.close()
             return
         built.close()
+        # The edition was written without waiting for the disk: it is there before its name is.
+        force(self._file(_named(self.folder / "next")))
         edition, former = _named(self.folder / "next"), _named(self.folder / "current")
         (self.folder / "next").replace(self.folder / "current")
         force(self.folder)
@@ -201,6 +214,18 @@ def put(connection: sa.Connection, *things: Thing) -> None:
         connection.execute(table.insert().values(row))
 
 
+def link_parents(connection: sa.Connection, revision: int) -> None:
+    """Give the structures of that revision the legal entity that the register has for them."""
+    below, above = tables.organizations, tables.organizations.alias("above")
+    entity = (
+        sa.select(sa.func.min(above.c.id))
+        .where(above.c.finess == below.c.legal_finess, above.c.id != below.c.id)
+        .scalar_subquery()
+    )
+    of_another = (below.c.legal_finess != "", below.c.legal_finess != below.c.finess)
+    connection.execute(below.update().where(below.c.revision == revision, *of_another).values(parent_id=entity))
+
+
 def index(connection: sa.Connection) -> None:
     """Make the indexes of an edition that has none yet."""
     for each in tables.INDEXES:
@@ -261,6 +286,7 @@ def _create(connection: sa.Connection) -> None:
 
 
 def _exchange(connection: sa.Connection) -> None:
+    connection.exec_driver_sql("SET LOCAL synchronous_commit = on")  # and with it all that was written before
     connection.exec_driver_sql(f"DROP SCHEMA IF EXISTS {_SCHEMA} CASCADE")
     connection.exec_driver_sql(f"ALTER SCHEMA {_NEXT_SCHEMA} RENAME TO {_SCHEMA}")
 
@@ -272,8 +298,9 @@ def _make_schema(url: str) -> None:
     made.dispose()
 
 
-def _on_server(url: str, schema: str) -> Database:
-    placed = sa.make_url(url).update_query_dict({"options": f"-csearch_path={schema}"})
+def _on_server(url: str, schema: str, *options: str) -> Database:
+    said = " ".join(f"-c{option}" for option in (f"search_path={schema}", *options))
+    placed = sa.make_url(url).update_query_dict({"options": said})
     return database.open_postgresql(placed.render_as_string(hide_password=False))
 
 

@@ -229,6 +229,31 @@ superseded = sa.Table(
     sqlite_with_rowid=False,
 )
 
+# The extraction files taken in last, one of each kind: its name and stamp, the revision it made, the digests of all its
+# passages (64 bits each, in the machine's order).
+readings = sa.Table(
+    "readings",
+    metadata,
+    sa.Column("kind", sa.Text, primary_key=True),
+    _text("name"),
+    _text("stamp"),
+    sa.Column("revision", sa.BigInteger, nullable=False),
+    sa.Column("digests", sa.LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# What was read of the extraction files: each passage by its digest; whom or which address each of its lines is of, a line
+# each, and a check of each of them (32 bits). Kept by `passages`.
+passages = sa.Table(
+    "passages",
+    metadata,
+    sa.Column("kind", sa.Text, primary_key=True),
+    sa.Column("digest", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("subjects", sa.LargeBinary, nullable=False),
+    sa.Column("checks", sa.LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 # How many practise, and how many of them have an address: by month (AAAA-MM), profession, department and operator. Rows of
 # operator "" count each person once, whatever the operators.
 adoption = sa.Table(

@@ -217,28 +217,45 @@ class Layout:
     missing: tuple[str, ...]
     unknown: tuple[str, ...]
 
-    def fields(self, names: Sequence[str]) -> "Callable[[str], tuple[str, ...]]":
-        """What gives the fields of a line under these published names, in this order; at least two names.
-
-        It takes a line without its end, and raises LineError.
-        """
+    def fields(self, names: Sequence[str]) -> "Fields":
+        """What gives the fields of lines under these published names, in this order; at least two names."""
         places = [self.places.get(name, -1) for name in names]  # the last field is made empty, for those missing
-        wanted, width, longest = itemgetter(*places), self.width, LONGEST_FIELD
+        return Fields(itemgetter(*places), self.width, -1 in places)
 
-        def read(line: str) -> tuple[str, ...]:
-            parts = line.split("|")
-            if len(parts) == width:
-                parts.append("")
-            elif len(parts) != width + 1 or parts[width]:
-                raise _wrong_number(len(parts), width)
-            if len(line) > longest and max(map(len, parts)) > longest:
-                raise LineError(
-                    f"a field is longer than {longest} characters", f"un champ dépasse {longest} caractères"
-                )
-            found: tuple[str, ...] = wanted(parts)
-            return found
 
-        return read
+class Fields:
+    """Reads chosen fields of lines, each without its end."""
+
+    def __init__(self, choose: "Callable[[list[str]], tuple[str, ...]]", width: int, needs_empty: bool) -> None:
+        self._choose, self._width, self._needs_empty = choose, width, needs_empty
+
+    def of(self, line: str) -> tuple[str, ...]:
+        """The fields of one line. Raises LineError."""
+        parts = line.split("|")
+        if len(parts) == self._width:
+            parts.append("")
+        elif len(parts) != self._width + 1 or parts[-1]:
+            raise LineError(
+                f"{len(parts)} fields instead of {self._width}", f"{len(parts)} champs au lieu de {self._width}"
+            )
+        if len(line) > LONGEST_FIELD and max(map(len, parts)) > LONGEST_FIELD:
+            raise LineError(
+                f"a field is longer than {LONGEST_FIELD} characters", f"un champ dépasse {LONGEST_FIELD} caractères"
+            )
+        return self._choose(parts)
+
+    def of_all(self, lines: Sequence[str]) -> list[tuple[str, ...]]:
+        """The fields of many lines, several times as fast. Raises LineError where one cannot be read: look for it."""
+        parts = [line.split("|") for line in lines]
+        widths = set(map(len, parts))
+        if widths == {self._width} and self._needs_empty:
+            for each in parts:
+                each.append("")
+        elif widths != {self._width} and (widths != {self._width + 1} or any(map(itemgetter(-1), parts))):
+            return [self.of(line) for line in lines]
+        if max(map(len, lines), default=0) > LONGEST_FIELD:
+            return [self.of(line) for line in lines]
+        return list(map(self._choose, parts))
 
 
 def recognise(header: bytes) -> Layout:
@@ -321,7 +338,3 @@ def _key(name: str) -> str:
 def _shown(text: str) -> str:
     cut = text if len(text) <= 60 else text[:60] + "…"
     return "".join(each if each.isprintable() else "·" for each in cut)
-
-
-def _wrong_number(found: int, width: int) -> LineError:
-    return LineError(f"{found} fields instead of {width}", f"{found} champs au lieu de {width}")

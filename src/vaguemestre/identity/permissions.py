@@ -1,4 +1,5 @@
-"""What each may do, as one table: who holds an account, who was let in, who answers for it, who runs the operator.
+"""What each may do, as one table: who holds an account, who was let in, who answers for it, who audits it, who runs the
+operator.
 
 Kept true: every verb that changes who may enter, and every entry, asks here. An administrator runs accounts and reads no
 mail; software of an account touches its mail and nothing else; a delegate has no more of the mail than was granted.
@@ -16,6 +17,7 @@ class Part(StrEnum):
     HOLDER = "holder"  # titulaire: of a PER its one owner; a shared one may have several
     DELEGATE = "delegate"  # délégué: has the rights that were granted
     RESPONSIBLE = "responsible"  # responsable: a delegate who also decides who else comes in
+    AUDITOR = "auditor"  # auditeur: sees who did what there, and never the mail
     ADMINISTRATOR = "administrator"  # of the operator, at the command line
     SOFTWARE = "software"  # what holds the certificate of an APP account
 
@@ -41,6 +43,7 @@ TABLE: dict[Part, frozenset[Act]] = {
     Part.HOLDER: _MAIL | _RUNNING | {Act.OWN_DEVICES},
     Part.DELEGATE: _MAIL | {Act.OWN_DEVICES},
     Part.RESPONSIBLE: _MAIL | _RUNNING | {Act.OWN_DEVICES},
+    Part.AUDITOR: frozenset({Act.TRACES}),
     Part.ADMINISTRATOR: _RUNNING | {Act.STATE},
     Part.SOFTWARE: _MAIL,
 }

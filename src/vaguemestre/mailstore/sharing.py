@@ -51,9 +51,10 @@ def grant(
     by: Actor,
     *,
     label: str = "",
-    responsible: bool = False,
+    part: Part = Part.DELEGATE,
 ) -> Grant:
-    """Let a person into another's or a shared account; `responsible` lets them decide who else comes in.
+    """Let a person into another's or a shared account; as a delegate, as one who decides who else comes
+    in (responsible), or as one who sees who did what there and no mail (auditor).
 
     Raises UnknownAccountError, HolderError, SharingKindError, NotPermittedError.
     """
@@ -64,13 +65,12 @@ def grant(
             "Cette personne est titulaire de la boîte, avec tous les droits. Mettez-y fin d'abord : "
             "vaguemestre account ungrant ADRESSE",
         )
-    if responsible and account.kind is AccountKind.PER:
+    if part is Part.RESPONSIBLE and account.kind is AccountKind.PER:
         raise SharingKindError(
             "A personal mailbox has its holder to answer for it, and no one else.",
             "Une boîte personnelle n'a pas d'autre responsable que son titulaire.",
         )
     person = persons.keep(connection, national_id, name)
-    part = Part.RESPONSIBLE if responsible else Part.DELEGATE
     return grants.give(connection, account.id, person, part, rights, label, by)
 
 

@@ -290,10 +290,11 @@ class _ThreadWaiter:
 
     def outcome(self) -> Any:
         self._done.wait()
-        assert self._write is not None  # noqa: S101 - set before the event
-        if self._write.error is not None:
-            raise self._write.error
-        return self._write.result
+        write, self._write = self._write, None  # they hold each other, and what was written
+        assert write is not None  # noqa: S101 - set before the event
+        if write.error is not None:
+            raise write.error
+        return write.result
 
 
 class _LoopWaiter:
@@ -426,8 +427,10 @@ def _wrong_key() -> KeyFailure:
     )
 
 
-def open_sqlcipher(path: Path, key: bytes, *, create: bool = False, readers: int = 4) -> Database:
+def open_sqlcipher(path: Path, key: bytes, *, create: bool = False, readers: int = 4, durable: bool = True) -> Database:
     """Open the encrypted file at `path` with a raw 32-byte key.
+
+    Not `durable`: what is written outlives the process, not the machine; for a file that nobody reads until it is forced.
 
     Raises KeyFailure when the key is not this file's, StorageFailure when the file is cut short, ConfigurationError when
     it is missing and `create` is false: a mistaken path must never look like an empty mailbox.
@@ -453,7 +456,7 @@ def open_sqlcipher(path: Path, key: bytes, *, create: bool = False, readers: int
             connection.execute(f"PRAGMA key = \"x'{key.hex()}'\"")
             connection.execute("PRAGMA cipher_hmac_algorithm = HMAC_SHA256")  # processors have instructions for it
             connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'OFF'}")
             connection.execute("PRAGMA foreign_keys = ON")
             connection.execute("PRAGMA cache_size = -16384")
             connection.execute("PRAGMA wal_autocheckpoint = 4000")

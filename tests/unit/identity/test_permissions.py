@@ -11,6 +11,7 @@ ALLOWED = {
     Part.HOLDER: (True, True, True, True, True, True, True, True, False),
     Part.DELEGATE: (True, True, True, True, False, False, False, False, False),
     Part.RESPONSIBLE: (True, True, True, True, True, True, True, True, False),
+    Part.AUDITOR: (False, False, False, False, False, False, False, True, False),
     Part.ADMINISTRATOR: (False, False, False, False, True, True, True, True, True),
     Part.SOFTWARE: (True, True, True, False, False, False, False, False, False),
 }

@@ -6,7 +6,7 @@ from pathlib import Path
 from vaguemestre.directory import importation
 from vaguemestre.directory.fictitious import files
 from vaguemestre.directory.fictitious.population import Fiction
-from vaguemestre.directory.importation import Summary, Unwatched, Watch
+from vaguemestre.directory.intake import Summary, Unwatched, Watch
 from vaguemestre.directory.register import Place
 
 

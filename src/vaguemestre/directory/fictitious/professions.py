@@ -142,7 +142,7 @@ Centre de vaccination|Équipe mobile de gériatrie""".replace("\n", "|").split("
 
 STRUCTURES: Final = {
     "university hospital": Structure("SA01", 160, 90, "FINESS", ("CHU DE {town}", "HOPITAL {street}"), _SERVICES, 14),
-    "hospital": Structure("SA01", 1400, 9, "FINESS", ("CENTRE HOSPITALIER DE {town}", "CH {street}"), _SERVICES, 8),
+    "hospital": Structure("SA01", 1400, 9, "FINESS", ("CENTRE HOSPITALIER DE {town}", "CH {street}"), _SERVICES, 12),
     "clinic": Structure(
         "SA04",
         1900,
@@ -156,7 +156,7 @@ STRUCTURES: Final = {
         "SA03", 900, 14, "FINESS", ("FONDATION {street}", "INSTITUT {street}"), _SERVICES, 3
     ),
     "nursing home": Structure(
-        "SA17", 7400, 0, "FINESS", ("EHPAD {street}", "RESIDENCE {street}", "MAISON DE RETRAITE {street}"), (), 0.9
+        "SA17", 7400, 0, "FINESS", ("EHPAD {street}", "RESIDENCE {street}", "MAISON DE RETRAITE {street}"), (), 2
     ),
     "health centre": Structure(
         "SA05",
@@ -266,7 +266,7 @@ _PHARMACISTS: Final = (
 
 PROFESSIONS: Final = (
     Profession(
-        "10", "Médecin", 300, 0.50, 0.55, 0.66, ("DE28", "Diplôme d'Etat de docteur en médecine"),
+        "10", "Médecin", 300, 0.50, 0.55, 0.68, ("DE28", "Diplôme d'Etat de docteur en médecine"),
         _WARDS | {"health centre": 0.9, "health house": 0.4, "imaging centre": 0.3}, True, _physicians(),
     ),
     Profession(
@@ -303,7 +303,7 @@ PROFESSIONS: Final = (
         {"hospital": 3.0, "university hospital": 2.0, "clinic": 1.0},
     ),
     Profession(
-        "60", "Infirmier", 640, 0.87, 0.21, 0.17, ("DE09", "Diplôme d'Etat d'infirmier"), _CARE | {"health centre": 0.4},
+        "60", "Infirmier", 640, 0.87, 0.21, 0.24, ("DE09", "Diplôme d'Etat d'infirmier"), _CARE | {"health centre": 0.4},
         False, _NURSES,
     ),
     Profession(
@@ -311,7 +311,7 @@ PROFESSIONS: Final = (
         {"hospital": 1.0},
     ),
     Profession(
-        "70", "Masseur-Kinésithérapeute", 105, 0.52, 0.86, 0.24, ("DE14", "Diplôme d'Etat de masseur-kinésithérapeute"),
+        "70", "Masseur-Kinésithérapeute", 105, 0.52, 0.86, 0.30, ("DE14", "Diplôme d'Etat de masseur-kinésithérapeute"),
         _CARE,
     ),
     Profession(
@@ -335,7 +335,7 @@ PROFESSIONS: Final = (
         "92", "Orthoptiste", 6, 0.89, 0.66, 0.17, ("CC02", "Certificat de capacité d'orthoptiste"),
         {"hospital": 1.0, "clinic": 1.0},
     ),
-    Profession("93", "Psychologue", 95, 0.86, 0.35, 0.04, ("TI93", "Titre de psychologue"), _CARE),
+    Profession("93", "Psychologue", 95, 0.86, 0.35, 0.10, ("TI93", "Titre de psychologue"), _CARE),
     Profession("94", "Ergothérapeute", 16, 0.87, 0.12, 0.06, ("DE05", "Diplôme d'Etat d'ergothérapeute"), _CARE),
     Profession("95", "Diététicien", 17, 0.94, 0.4, 0.09, ("BT04", "BTS diététique"), _CARE),
     Profession("96", "Psychomotricien", 18, 0.88, 0.2, 0.06, ("DE19", "Diplôme d'Etat de psychomotricien"), _CARE),

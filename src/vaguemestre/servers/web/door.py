@@ -9,7 +9,8 @@ RFC 6265bis (`__Host-`, SameSite), Fetch Metadata; OWASP ASVS 5.0 chapters 3, 4,
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -25,6 +26,7 @@ from vaguemestre.identity.flows import NoFlowError
 from vaguemestre.identity.model import Means, NotPermittedError, Person, RefusedIdentityError
 from vaguemestre.identity.oidc import FlowError, SignInStoppedError
 from vaguemestre.identity.sessions import Limits, Session
+from vaguemestre.identity.throttle import Attempt, Throttle
 from vaguemestre.identity.tokens import ProviderFailure
 from vaguemestre.mailstore.model import UnknownAccountError
 from vaguemestre.servers.limits import Allowance, network
@@ -171,6 +173,7 @@ class Door:
     origin: str
     limits: Limits = field(default_factory=Limits)
     allowance: Allowance = field(default_factory=lambda: Allowance(_BURST, _RATE))
+    throttle: Throttle = field(default_factory=Throttle)
 
     @property
     def _secure(self) -> bool:
@@ -212,6 +215,28 @@ class Door:
     def flow(self, asked: Asked) -> str:
         """The flow's secret that the browser holds."""
         return asked.request.cookies.get(self._name("flow"), "")
+
+    @contextlib.asynccontextmanager
+    async def attempt(self, who: str, asked: Asked) -> AsyncIterator[Attempt]:
+        """An attempt to guess: it waits longer with each that failed, for who fails and nobody else (`identity.throttle`).
+
+        Raises TooManyRequestsError.
+        """
+        attempt = self.throttle.begin(who, asked.network)
+        if attempt.wait is None:
+            attempt.abandoned()
+            raise TooManyRequestsError
+        try:
+            await asyncio.sleep(attempt.wait)
+            yield attempt
+        except RefusedIdentityError:
+            attempt.failed()
+            raise
+        except BaseException:
+            attempt.abandoned()
+            raise
+        else:
+            attempt.succeeded()
 
     async def begin(self, asked: Asked, response: Response, person: Person, means: Means) -> None:
         """Sign somebody in: any session that the browser had is ended, and a new one begun (no fixation)."""

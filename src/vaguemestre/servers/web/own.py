@@ -13,16 +13,20 @@ from starlette.routing import Route
 from vaguemestre import clock, ids
 from vaguemestre.enrolment.enrol import personal_account
 from vaguemestre.enrolment.notices import Notices
-from vaguemestre.identity import grants, one_time_codes, passkeys, sessions
+from vaguemestre.identity import grants, one_time_codes, passkeys, sessions, traces
 from vaguemestre.identity.model import Person, RefusedIdentityError, rights_text
 from vaguemestre.identity.passkeys import Passkey, Site
+from vaguemestre.identity.permissions import Act, refuse
 from vaguemestre.identity.sessions import Session
+from vaguemestre.identity.traces import Trace
 from vaguemestre.mailstore import accounts, sharing
 from vaguemestre.mailstore.model import Account
 from vaguemestre.servers.web.door import Asked, Door
 from vaguemestre.servers.web.holding import held
 from vaguemestre.servers.web.sign_in import SignInDesk
 from vaguemestre.storage.keys import Keyring
+
+_MOST_TRACES = 500
 
 
 class OwnDesk:
@@ -49,6 +53,7 @@ class OwnDesk:
             route("POST", "/api/one-time-codes/confirmation", self._confirm_codes, fresh=True),
             route("DELETE", "/api/one-time-codes", self._remove_codes, fresh=True),
             route("POST", "/api/recovery-codes", self._recovery_codes, fresh=True),
+            route("GET", "/api/accounts/{address}/traces", self._traces),
             route("GET", "/api/accounts/{address}/app-passwords", self._app_passwords),
             route("POST", "/api/accounts/{address}/app-passwords", self._add_app_password, fresh=True),
             route("DELETE", "/api/accounts/{address}/app-passwords/{label}", self._revoke_app_password),
@@ -83,8 +88,9 @@ class OwnDesk:
                 sessions.prove_again(connection, session)
             return good
 
-        if not await self._door.database.write_async(write):
-            raise RefusedIdentityError("code")
+        async with self._door.attempt(f"person {session.person.id}", asked):
+            if not await self._door.database.write_async(write):
+                raise RefusedIdentityError("code")
         return Response(status_code=204)
 
     async def _sessions(self, asked: Asked) -> Response:
@@ -152,6 +158,17 @@ class OwnDesk:
         made = await self._door.database.write_async(one_time_codes.make_recovery_codes, asked.person, clock.now())
         return JSONResponse({"codes": made}, 201)
 
+    async def _traces(self, asked: Asked) -> Response:
+        """Who did what in an account, the newest last; never what the mail says."""
+        address, person = asked.request.path_params["address"], asked.person
+
+        def read(connection: sa.Connection) -> list[dict[str, Any]]:
+            account, by = held(connection, address, person)
+            refuse(by, Act.TRACES)
+            return [_trace(each) for each in traces.of_account(connection, account.id, limit=_MOST_TRACES)]
+
+        return JSONResponse(await self._door.database.read_async(read))
+
     async def _app_passwords(self, asked: Asked) -> Response:
         person, address = asked.person, asked.request.path_params["address"]
 
@@ -203,6 +220,18 @@ def _account(account: Account, grant: grants.Grant) -> dict[str, Any]:
         "state": str(account.state),
         "part": str(grant.part),
         "rights": rights_text(grant.rights),
+    }
+
+
+def _trace(trace: Trace) -> dict[str, Any]:
+    return {
+        "at": trace.at,
+        "name": trace.name,
+        "protocol": trace.protocol,
+        "action": trace.action,
+        "target": trace.target,
+        "outcome": trace.outcome,
+        "times": trace.times,
     }
 
 

@@ -22,10 +22,12 @@ from vaguemestre.identity.oidc import Asked as Question
 from vaguemestre.identity.oidc import Flow, Granted, OpenIdClient
 from vaguemestre.identity.passkeys import PasskeyRefusedError, Site
 from vaguemestre.identity.tokens import ProviderFailure
-from vaguemestre.servers.web.door import Asked, Door, MalformedRequestError
+from vaguemestre.servers.limits import Allowance
+from vaguemestre.servers.web.door import Asked, Door, MalformedRequestError, TooManyRequestsError
 
 BACK = "/sign-in/back"
 _REFUSAL_S = 0.25
+_MOST_RINGS, _RINGS_RATE = 3, 1 / 120
 _log = log.get("servers.web")
 
 
@@ -43,6 +45,7 @@ class SignInDesk:
 
     def __init__(self, door: Door, site: Site, recorder: Recorder, provider: OpenIdClient | None) -> None:
         self._door, self._site, self._recorder, self._provider = door, site, recorder, provider
+        self._phones = Allowance(_MOST_RINGS, _RINGS_RATE)
 
     def routes(self) -> list[Route]:
         """What this desk answers."""
@@ -88,6 +91,8 @@ class SignInDesk:
             national_id = model.rpps(asked.text("rpps"))
         except NationalIdError as error:
             raise MalformedRequestError from error
+        if not self._phones.spend(national_id):  # nobody's phone is made to ring until they give in
+            raise TooManyRequestsError
         message = f"{secrets.randbelow(100):02}"
         question = await self._psc().ask(national_id, message)
         return await self._waiting(question, national_id, {"message": message})
