@@ -21,8 +21,8 @@ from urllib.parse import urlsplit
 import uvloop
 from OpenSSL import SSL
 
-from vaguemestre import clock, directory_parts, jobs, log
-from vaguemestre.config import Autoconfiguration, Config, Identity, Imap, Tls, Trust, address
+from vaguemestre import clock, directory_parts, jobs, ldap_parts, log, publication_parts
+from vaguemestre.config import Autoconfiguration, Config, Identity, Imap, Ldap, Tls, Trust, address
 from vaguemestre.config import Submission as Sending
 from vaguemestre.documents import zone
 from vaguemestre.documents.autoconfiguration import Service, Settings
@@ -473,10 +473,12 @@ async def _operator(config: Config, entrance: Entrance) -> AsyncIterator[dict[st
         try:
             async with (
                 _mail_programs(config, stores, trusted, judging, delivery.wake) as ports,
+                _ldap(config, stores, judging) as directory_ports,
+                _publishing(config, stores),
                 _web(config, stores) as port,
                 directory_parts.http(config, judging, Recorder(stores.database)) as directory_port,
             ):
-                yield {**ports, **port, **directory_port}
+                yield {**ports, **directory_ports, **port, **directory_port}
         finally:
             await _cancel(working)
             await indexer.stop()
@@ -574,8 +576,38 @@ async def _submission(
 
 
 @contextlib.asynccontextmanager
+async def _publishing(config: Config, stores: Stores) -> AsyncIterator[None]:
+    """Tell the directory of our accounts, where one is configured."""
+    if config.publication is None:
+        yield
+        return
+    async with publication_parts.publisher(config, stores.database) as publishing:
+        telling = asyncio.create_task(jobs.run(publication_parts.jobs(config, publishing, stores.database)))
+        try:
+            yield
+        finally:
+            await _cancel(telling)
+
+
+@contextlib.asynccontextmanager
+async def _ldap(config: Config, stores: Stores, judging: Judge) -> AsyncIterator[dict[str, int]]:
+    """Serve the directory to the programs that read it by LDAP; gives the ports."""
+    own = config.directory.ldap if config.directory is not None else None
+    if own is None:
+        yield {}
+        return
+    from vaguemestre.servers.ldap.session import Session as Reading  # noqa: PLC0415 - not in front processes
+
+    async with (
+        ldap_parts.ldap(config, own, judging, Recorder(stores.database)) as service,
+        _listening(("ldap", "ldaps"), own, service.limits, partial(Reading, service)) as ports,
+    ):
+        yield ports
+
+
+@contextlib.asynccontextmanager
 async def _listening(
-    names: tuple[str, str], where: Imap | Sending, limits: ServerLimits, session: Callable[..., Stream]
+    names: tuple[str, str], where: Imap | Sending | Ldap, limits: ServerLimits, session: Callable[..., Stream]
 ) -> AsyncIterator[dict[str, int]]:
     """Take connections where they begin in clear, and where with TLS; gives the ports by these names."""
     ports, listeners = {}, []

@@ -155,6 +155,25 @@ class Autoconfiguration(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     addresses: tuple[str, ...] = ()
 
 
+class Ldap(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The directory read by LDAP: StartTLS at `listen`, TLS from the start at `listen_tls`; an empty one is not opened.
+
+    `readers` are digests of passwords by distinguished name; `attributes` maps our names to others; `most` entries
+    answer one search, which may take `seconds`.
+    """
+
+    listen: str = "0.0.0.0:389"
+    listen_tls: str = "0.0.0.0:636"
+    base: Annotated[str, msgspec.Meta(min_length=3)] = "o=annuaire"
+    readers: dict[str, str] = {}
+    anonymous: bool = False
+    attributes: dict[str, str] = {}
+    most: Count = 500
+    seconds: Seconds = 10
+    connections: Count = 1000
+    connections_per_address: Count = 100
+
+
 class Directory(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The register of professionals, and where it comes from: files, the national API, or both. Times in seconds.
 
@@ -185,6 +204,22 @@ class Directory(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     api: str = "https://gateway.api.esante.gouv.fr/fhir/v2"
     api_key: Path | None = None
     api_rate: Annotated[float, msgspec.Meta(gt=0, le=1000)] = 17.0
+    ldap: Ldap | None = None
+
+
+class Publication(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Telling the certified directory of our accounts: `directory` is the address of its FHIR API. Times in seconds.
+
+    `authorities`: those whose certificate it must have, those of `[trust]` unless given. `withdrawal_limit` is a share of
+    what the directory shows of ours; `pause_scale` shortens every pause.
+    """
+
+    directory: Annotated[str, msgspec.Meta(min_length=8)]
+    authorities: Path | None = None
+    every: Seconds = 10
+    reconcile: Seconds = 86_400
+    withdrawal_limit: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.05
+    pause_scale: Seconds = 1.0
 
 
 class Web(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -225,6 +260,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     authority: Authority | None = None
     autoconfiguration: Autoconfiguration | None = None
     directory: Directory | None = None
+    publication: Publication | None = None
     web: Web | None = None
     enrolment: Enrolment = Enrolment()
 

@@ -112,12 +112,13 @@ def test_every_identifier_of_the_glossary_exists() -> None:
     assert [span for span in dotted if not exists(span)] == []
 
 
-def _sections() -> dict[str, type[msgspec.Struct]]:
-    found: dict[str, type[msgspec.Struct]] = {"": config.Config}
-    for field in msgspec.structs.fields(config.Config):
+def _sections(of: type[msgspec.Struct] = config.Config, name: str = "") -> dict[str, type[msgspec.Struct]]:
+    """Every table of the configuration, those within others by a dotted name."""
+    found: dict[str, type[msgspec.Struct]] = {name: of}
+    for field in msgspec.structs.fields(of):
         for kind in getattr(field.type, "__args__", (field.type,)):
             if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
-                found[field.name] = kind
+                found |= _sections(kind, f"{name}.{field.name}" if name else field.name)
     return found
 
 
@@ -131,7 +132,8 @@ def _documented(section: str) -> dict[str, str]:
 @pytest.mark.parametrize("section", sorted(_sections()))
 def test_the_configuration_reference_is_the_configuration(section: str) -> None:
     sections = _sections()
-    fields = {f.name: f for f in msgspec.structs.fields(sections[section]) if section or f.name not in sections}
+    within = f"{section}." if section else ""
+    fields = {f.name: f for f in msgspec.structs.fields(sections[section]) if within + f.name not in sections}
     documented = _documented(section)
     assert set(documented) == set(fields)
     for name, cell in documented.items():

@@ -197,9 +197,14 @@ def _certificate(
 def _toml(top: dict[str, Any], tables: dict[str, dict[str, Any]]) -> str:
     lines = [f"{key} = {json.dumps(value)}" for key, value in top.items()]
     for name, values in tables.items():
-        lines.append(f"[{name}]")
-        lines += [f"{key} = {json.dumps(value)}" for key, value in values.items() if not isinstance(value, dict)]
-        for key, inner in values.items():
-            if isinstance(inner, dict):
-                lines += [f"[{name}.{key}]", *(f"{json.dumps(item)} = {json.dumps(to)}" for item, to in inner.items())]
+        lines += _table(name, values)
     return "\n".join(lines) + "\n"
+
+
+def _table(name: str, values: dict[str, Any]) -> list[str]:
+    inner = {key: value for key, value in values.items() if isinstance(value, dict)}
+    plain = {key: value for key, value in values.items() if key not in inner}
+    lines = [f"[{name}]", *(f"{json.dumps(key)} = {json.dumps(value)}" for key, value in plain.items())]
+    for key, table in inner.items():
+        lines += _table(f"{name}.{key}", table)
+    return lines

@@ -16,6 +16,7 @@ from vaguemestre.cli import (
     enrolment,
     evidence,
     mailbox,
+    publication,
     queue,
     send,
     serve,
@@ -40,6 +41,11 @@ account.app.command("import")(transfer.import_)
 account.app.command()(transfer.export)
 account.app.command()(transfer.migrate)
 directory.app.command("import")(directory_import.import_)
+directory.app.command()(publication.publish)
+directory.app.command()(publication.reconcile)
+directory.app.command()(publication.report)
+directory.app.command("ldap-password")(publication.ldap_password)
+account.app.command()(publication.listing)
 directory.app.command()(directory_search.search)
 directory.app.command()(directory_pull.pull)
 directory.app.command()(directory_export.export)

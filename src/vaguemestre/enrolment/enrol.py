@@ -23,7 +23,7 @@ from vaguemestre.evidence import journal
 from vaguemestre.evidence.entries import Entry, Event
 from vaguemestre.identity import grants, persons
 from vaguemestre.identity.permissions import ADMINISTRATOR, Part
-from vaguemestre.mailstore import accounts, sharing
+from vaguemestre.mailstore import accounts, publications, sharing
 from vaguemestre.mailstore.model import Account, AccountKind, UnknownAccountError
 
 
@@ -109,6 +109,7 @@ def enrol(
         )
     account = accounts.create(connection, AccountKind.PER, address, match.name, quota=rules.quota)
     sharing.bind_holder(connection, account.address, who.national_id, match.name, ADMINISTRATOR)
+    publications.describe(connection, account.id, red_list=red_list)
     person = persons.get(connection, who.national_id)
     row = {
         "account_id": account.id,

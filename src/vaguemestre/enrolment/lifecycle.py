@@ -21,7 +21,7 @@ from vaguemestre.evidence import journal
 from vaguemestre.evidence.entries import Entry, Event
 from vaguemestre.identity import grants, passkeys, persons, sessions, standings
 from vaguemestre.identity.permissions import Act, Actor, Part, refuse
-from vaguemestre.mailstore import accounts, sharing
+from vaguemestre.mailstore import accounts, publications, sharing
 from vaguemestre.mailstore.model import Account, AccountKind, AccountState
 
 KEPT_MS = 90 * 86_400_000
@@ -136,6 +136,7 @@ def died(connection: sa.Connection, national_id: str, by: Actor, notices: Notice
                 closed.append(close(connection, account.address, _REASON_DEATH, by, notices))
         else:
             grants.end(connection, grant.account_id, person, by)
+            publications.owe(connection, [grant.account_id])
     for passkey in passkeys.of_person(connection, person.id):
         passkeys.revoke(connection, person.id, passkey.id)
     sessions.end_all(connection, person.id)

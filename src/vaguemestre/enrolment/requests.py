@@ -20,7 +20,7 @@ from vaguemestre.evidence import journal
 from vaguemestre.evidence.entries import Entry, Event
 from vaguemestre.identity import model, persons
 from vaguemestre.identity.permissions import ADMINISTRATOR
-from vaguemestre.mailstore import accounts, sharing
+from vaguemestre.mailstore import accounts, publications, sharing
 from vaguemestre.mailstore.model import Account, AccountKind
 
 _LOCAL = re.compile(r"[a-z0-9]+([.-][a-z0-9]+)*")
@@ -125,6 +125,7 @@ def grant(connection: sa.Connection, request_id: int) -> Account:
     account = accounts.create(connection, asked.kind, asked.address, asked.name)
     if asked.kind is not AccountKind.APP:
         sharing.bind_holder(connection, asked.address, asked.national_id, asked.asker, ADMINISTRATOR)
+    publications.describe(connection, account.id, structure=asked.structure)
     return account
 
 

@@ -16,7 +16,7 @@ from vaguemestre.clock import now_ms
 from vaguemestre.evidence import journal
 from vaguemestre.evidence.entries import Entry, Event
 from vaguemestre.identity.standings import AccessChange
-from vaguemestre.mailstore import flags
+from vaguemestre.mailstore import flags, publications
 from vaguemestre.mailstore import mailboxes as account_mailboxes
 from vaguemestre.mailstore.model import (
     Account,
@@ -65,6 +65,7 @@ def create(
     account_mailboxes.create_special(connection, account_id, at)
     entry = Entry(Event.ACCOUNT_CREATION, ids.to_text(account_id), {"kind": str(kind)}, {"address": address})
     journal.append(connection, [entry])
+    publications.owe(connection, [account_id])
     return get(connection, address)
 
 
@@ -113,7 +114,9 @@ def room(connection: sa.Connection, account_id: int) -> int:
 
 def change_state(connection: sa.Connection, address: str, state: AccountState) -> Account:
     """Suspend, close or reopen. Raises UnknownAccountError."""
-    return _change(connection, address, {"state": str(state)})
+    changed = _change(connection, address, {"state": str(state)})
+    publications.owe(connection, [changed.id])
+    return changed
 
 
 def change_quota(connection: sa.Connection, address: str, quota: int) -> Account:

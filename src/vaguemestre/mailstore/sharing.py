@@ -16,7 +16,7 @@ from vaguemestre.identity.grants import Grant, NoGrantError
 from vaguemestre.identity.model import ALL_RIGHTS, Person, Rights
 from vaguemestre.identity.permissions import Actor, Part
 from vaguemestre.identity.traces import Trace
-from vaguemestre.mailstore import accounts
+from vaguemestre.mailstore import accounts, publications
 from vaguemestre.mailstore.model import Account, AccountKind
 from vaguemestre.mailstore.tables import accounts as account_rows
 
@@ -39,6 +39,7 @@ def bind_holder(connection: sa.Connection, address: str, national_id: str, name:
             f"{account.address} est la boîte de {others[0].person.name}. Une boîte personnelle a un seul titulaire.",
         )
     person = persons.keep(connection, national_id, name)
+    publications.owe(connection, [account.id])
     return grants.give(connection, account.id, person, Part.HOLDER, ALL_RIGHTS, "", by)
 
 
@@ -78,6 +79,7 @@ def end_grant(connection: sa.Connection, address: str, national_id: str, by: Act
     """Let a person in no longer. Raises UnknownAccountError, UnknownPersonError, NoGrantError, NotPermittedError."""
     account = accounts.get(connection, address)
     grants.end(connection, account.id, persons.get(connection, national_id), by)
+    publications.owe(connection, [account.id])
 
 
 def holders(connection: sa.Connection, address: str) -> list[Grant]:

@@ -203,3 +203,55 @@ concordances = sa.Table(
         postgresql_where=sa.text("state <> 'ready'"),
     ),
 )
+
+# What the directory is to say of an account, where anything but its address and its holder.
+listings = sa.Table(
+    "listings",
+    metadata,
+    _id("account_id"),
+    *(
+        sa.Column(name, sa.Text, nullable=False, server_default=sa.text("''"))
+        for name in ("structure", "service", "description", "responsible")
+    ),
+    sa.Column("red_list", sa.Boolean, nullable=False, server_default=sa.false()),
+)
+
+# Accounts of which the directory is to be told something; `change` says which change of theirs it is.
+to_publish = sa.Table(
+    "to_publish",
+    metadata,
+    _id("account_id"),
+    sa.Column("change", sa.BigInteger, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("due_at", sa.BigInteger, nullable=False),
+    sa.Column("rule", sa.Text, nullable=False, server_default=sa.text("''")),  # why it was refused, if it was
+    sa.Index("ix_to_publish_due_at", "due_at"),
+)
+
+# What the directory said yes to: by address, JSON of mailstore.publications.Told.
+published = sa.Table(
+    "published",
+    metadata,
+    sa.Column("address", sa.Text, primary_key=True),
+    sa.Column("account_id", sa.BigInteger, nullable=False),
+    sa.Column("facts", sa.LargeBinary, nullable=False),
+    sa.Column("at", sa.BigInteger, nullable=False),
+    sa.Index("ix_published_account_id", "account_id"),
+)
+
+# How each telling went; forgotten after some months.
+publication_results = sa.Table(
+    "publication_results",
+    metadata,
+    _id(),
+    sa.Column("batch", sa.BigInteger, nullable=False),
+    sa.Column("account_id", sa.BigInteger, nullable=False),
+    sa.Column("address", sa.Text, nullable=False),
+    sa.Column("operation", sa.Text, nullable=False),
+    sa.Column("outcome", sa.Text, nullable=False),
+    sa.Column("rule", sa.Text, nullable=False),
+    sa.Column("en", sa.Text, nullable=False),
+    sa.Column("fr", sa.Text, nullable=False),
+    sa.Column("at", sa.BigInteger, nullable=False),
+    sa.Index("ix_publication_results_batch", "batch"),
+)
