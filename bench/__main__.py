@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench.row import Row
 
-NAMES = ("smtp", "imap", "trust", "memory", "growth", "search", "directory_search")
+NAMES = ("smtp", "imap", "trust", "memory", "growth", "search", "identity", "directory_search")
 
 
 def main() -> int:

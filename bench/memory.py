@@ -14,6 +14,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +30,7 @@ PEERS = 50
 USERS = 10
 _PAUSE_S = 0.01
 _WEIGHED_EVERY_S = 0.1
+_READ_S = 5.0  # what arrived is read for search, or begins to be
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +91,11 @@ def _row(case: str, what: str, value: float, unit: str, target: float) -> Row:
 
 
 def _measure(ours: Measured, case: Case) -> Seen:
-    children = Path(f"/proc/{ours.process}/task/{ours.process}/children").read_text("ascii").split()
-    processes = [ours.process, *map(int, children)]
+    processes = _family(ours.process)
     start = _resident(processes)
     seen, stop = Seen(start, start), threading.Event()
     watching = [
-        threading.Thread(target=_weigh, args=(processes, stop, seen)),
+        threading.Thread(target=_weigh, args=(ours.process, stop, seen)),
         threading.Thread(target=_ask, args=(ours.port, processes[1:] or processes, stop, seen)),
     ]
     load = multiprocessing.get_context("spawn").Process(target=_load, args=(ours, case))
@@ -102,6 +103,7 @@ def _measure(ours: Measured, case: Case) -> Seen:
     for thread in watching:
         thread.start()
     load.join(600)
+    time.sleep(_READ_S)
     stop.set()
     for thread in watching:
         thread.join()
@@ -127,9 +129,19 @@ def _load(ours: Measured, case: Case) -> None:
         raise RuntimeError(f"{len(tally.accepted)} of {case.peers} were accepted: {tally.refused[:1]}")
 
 
-def _weigh(processes: list[int], stop: threading.Event, seen: Seen) -> None:
+def _weigh(process: int, stop: threading.Event, seen: Seen) -> None:
+    """Weigh the process and its children, those too that come meanwhile to read messages for search."""
     while not stop.wait(_WEIGHED_EVERY_S):
-        seen.most = max(seen.most, _resident(processes))
+        seen.most = max(seen.most, _resident(_family(process)))
+
+
+def _family(process: int) -> list[int]:
+    """A process and its children, from any of its threads."""
+    found = [process]
+    for thread in Path(f"/proc/{process}/task").iterdir():
+        with suppress(OSError):
+            found += map(int, (thread / "children").read_text("ascii").split())
+    return found
 
 
 def _ask(port: int, fronts: list[int], stop: threading.Event, seen: Seen) -> None:
@@ -156,9 +168,10 @@ def _resident(processes: list[int]) -> float:
     """Megabytes."""
     total = 0
     for process in processes:
-        for line in Path(f"/proc/{process}/smaps_rollup").read_text("ascii").splitlines():
-            if line.startswith("Pss:"):
-                total += int(line.split()[1]) * 1024
+        with suppress(OSError):  # one that has ended
+            for line in Path(f"/proc/{process}/smaps_rollup").read_text("ascii").splitlines():
+                if line.startswith("Pss:"):
+                    total += int(line.split()[1]) * 1024
     return total / MEGABYTE
 
 

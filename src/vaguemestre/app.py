@@ -472,7 +472,7 @@ async def _operator(config: Config, entrance: Entrance) -> AsyncIterator[dict[st
         delivering = asyncio.create_task(delivery.run())
         try:
             async with (
-                _mail_programs(config, stores, trusted, judging, delivery.wake) as ports,
+                _mail_programs(config, stores, trusted, judging, delivery.wake, indexer) as ports,
                 _ldap(config, stores, judging) as directory_ports,
                 _publishing(config, stores),
                 _web(config, stores) as port,
@@ -506,7 +506,12 @@ async def _web(config: Config, stores: Stores) -> AsyncIterator[dict[str, int]]:
 
 @contextlib.asynccontextmanager
 async def _mail_programs(
-    config: Config, stores: Stores, trusted: TrustedSet, judging: Judge, queued: Callable[[], None]
+    config: Config,
+    stores: Stores,
+    trusted: TrustedSet,
+    judging: Judge,
+    queued: Callable[[], None],
+    indexer: Indexer,
 ) -> AsyncIterator[dict[str, int]]:
     """Serve the programs of professionals, which read and send; gives the ports. `queued` is called when mail is."""
     if config.imap is None and config.submission is None:
@@ -519,7 +524,7 @@ async def _mail_programs(
         door = sign_in(config, stores, judging)
         stack.push_async_callback(door.close)
         if config.imap is not None:
-            ports |= await stack.enter_async_context(_imap(config, config.imap, stores, door, context))
+            ports |= await stack.enter_async_context(_imap(config, config.imap, stores, door, context, indexer))
         if config.submission is not None:
             accepting = submission(config, stores, trusted, config.submission.message_size)
             ports |= await stack.enter_async_context(
@@ -530,7 +535,7 @@ async def _mail_programs(
 
 @contextlib.asynccontextmanager
 async def _imap(
-    config: Config, imap: Imap, stores: Stores, door: SignIn, context: SSL.Context
+    config: Config, imap: Imap, stores: Stores, door: SignIn, context: SSL.Context, indexer: Indexer
 ) -> AsyncIterator[dict[str, int]]:
     from vaguemestre.servers.imap.session import MailAccess  # noqa: PLC0415 - not in front processes
     from vaguemestre.servers.imap.session import Session as Reading  # noqa: PLC0415
@@ -542,7 +547,9 @@ async def _imap(
         message_size=imap.message_size,
     )
     views = Views(stores.database)
-    service = MailAccess(config.hostname, context, door, stores.database, stores.blobs, views, limits, HANDLERS)
+    service = MailAccess(
+        config.hostname, context, door, stores.database, stores.blobs, views, limits, HANDLERS, indexer.catch_up
+    )
     polling = asyncio.create_task(jobs.run([Job("look for what other processes wrote", _POLL_S, views.poll)]))
     try:
         async with _listening(("imap", "imaps"), imap, limits, partial(Reading, service)) as ports:

@@ -168,6 +168,16 @@ class Space:
         return f"http://localhost:{self.web_port}"
 
     @property
+    def directory_port(self) -> int:
+        """The directory that A keeps: FHIR and search over HTTPS."""
+        return self.port_base + 81
+
+    @property
+    def ldap_port(self) -> int:
+        """The same, over LDAP with TLS from the start."""
+        return self.port_base + 636
+
+    @property
     def realm_port(self) -> int:
         """The pretend Pro Santé Connect, for software."""
         return self.port_base + 90
@@ -313,7 +323,7 @@ def _make_authority(space: Space) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         name = names.parse(place.certificate_name)
         credential = authority.issue(
-            name, [place.host, "localhost"], (now - timedelta(days=1), now + timedelta(days=1000))
+            name, [place.host, "localhost", "127.0.0.1"], (now - timedelta(days=1), now + timedelta(days=1000))
         )
         credential.write(folder / "certificate.pem", folder / "certificate.key", [authority.issuing.certificate])
     authority.publish_crls(now)
@@ -377,9 +387,7 @@ listen_tls = "127.0.0.1:{programs.submissions}"
 
 [queue.routes]
 "{peer.domain}" = "127.0.0.1:{other}"
-
-[directory]
-{_web(space) if place is DENTISTS else ""}'''
+{_directory(space) + _web(space) if place is DENTISTS else ""}'''
     path = space.config_file(place)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     path.write_text(text, "utf-8")
@@ -391,6 +399,19 @@ authorize = "http://127.0.0.1:{space.wallet_port}/auth"
 client = "{_CLIENT}"
 client_secret = "../pro-sante-connect.secret"
 '''
+
+
+def _directory(space: Space) -> str:
+    return f"""
+[directory]
+listen = "127.0.0.1:{space.directory_port}"
+search_trusted = ["127.0.0.1/32"]
+
+[directory.ldap]
+listen = ""
+listen_tls = "127.0.0.1:{space.ldap_port}"
+anonymous = true
+"""
 
 
 def _web(space: Space) -> str:
@@ -460,7 +481,8 @@ def _make_logins(space: Space) -> None:
 
 
 def _make_register(space: Space, watch: Watch | None) -> None:
-    place = directory_parts.place(_loaded(space, DENTISTS))
+    loaded = _loaded(space, DENTISTS)
+    place = directory_parts.place(loaded)
     if not (place.folder / "current").exists():
         edition.make(place, Fiction(space.people), watch)
     kept = place.open()
@@ -468,6 +490,7 @@ def _make_register(space: Space, watch: Watch | None) -> None:
         kept.write(_introduce)
     finally:
         kept.close()
+    directory_parts.refresh_search(loaded, watch)  # for whoever searches in the first seconds
 
 
 def _introduce(connection: sa.Connection) -> None:

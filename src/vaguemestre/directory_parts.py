@@ -170,10 +170,12 @@ def national_service(config: Config) -> Service:
     return Service(chosen.api, key, pace=Pace(chosen.api_rate))
 
 
-async def pull(config: Config, *, everything: bool = False, force: bool = False, progress: sync.Progress) -> Pulled:
+async def pull(
+    config: Config, *, everything: bool = False, accept_withdrawals: bool = False, progress: sync.Progress
+) -> Pulled:
     """Follow the national directory, and count who can be written to. Raises what `sync.pull` does, KeyFailure."""
     where = place(config)
-    limit = 1.0 if force else settings(config).withdrawal_limit
+    limit = 1.0 if accept_withdrawals else settings(config).withdrawal_limit
     async with national_service(config) as service:
         done = await sync.pull(where, service, everything=everything, withdrawal_limit=limit, progress=progress)
     await asyncio.to_thread(count_adoption, where)

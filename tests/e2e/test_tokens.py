@@ -218,6 +218,17 @@ def test_a_new_key_is_learnt_when_first_met(provider: OpenIdProvider) -> None:
     run(verifier, journey)
 
 
+def test_tokens_that_come_while_keys_are_fetched_wait_for_them(provider: OpenIdProvider) -> None:
+    verifier = by_keys(provider)
+
+    async def journey() -> None:
+        found = await asyncio.gather(*(rule_of(verifier, provider.token()) for _ in range(5)))
+        assert found == [""] * 5
+        assert provider.asked[CERTS] == 1
+
+    run(verifier, journey)
+
+
 def test_unknown_keys_make_us_ask_once_in_a_pause_however_many_come(provider: OpenIdProvider) -> None:
     watch = Watch()
     verifier = by_keys(provider, watch)

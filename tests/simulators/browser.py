@@ -1,5 +1,6 @@
 """Somebody's browser: keeps cookies, says where its requests come from, follows to Pro Santé Connect and back."""
 
+import ssl
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,9 +13,18 @@ from simulators.pretend import CLAIRE, Pretend
 class Browser:
     """One browser at one operator."""
 
-    def __init__(self, origin: str, name: str = "Mozilla/5.0 (X11; Linux) Firefox") -> None:
+    def __init__(
+        self,
+        origin: str,
+        name: str = "Mozilla/5.0 (X11; Linux) Firefox",
+        *,
+        address: str | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        """`address` is the one of this machine that it asks from; `tls` what it trusts and shows."""
         self.origin = origin
-        self.client = httpx.Client(base_url=origin, headers={"User-Agent": name})
+        transport = httpx.HTTPTransport(verify=tls or True, local_address=address)
+        self.client = httpx.Client(base_url=origin, headers={"User-Agent": name}, transport=transport)
 
     def __enter__(self) -> "Browser":
         return self

@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,11 +61,11 @@ class Pretend:
 
 
 @contextmanager
-def pretend(folder: Path, *redirects: str) -> Iterator[Pretend]:
-    """Run one."""
+def pretend(folder: Path, *redirects: str, people: Sequence[dict[str, Any]] = PEOPLE) -> Iterator[Pretend]:
+    """Run one, where these people may sign in."""
     wanted = {
         "clients": [{"name": CLIENT, "secret": SECRET, "redirects": [BACK, *redirects]}],
-        "people": PEOPLE,
+        "people": list(people),
     }
     file = folder / "pretend.json"
     file.write_text(json.dumps(wanted))

@@ -1,5 +1,6 @@
-"""A register of one dentist and her practice, for an operator where she may enrol."""
+"""A register of a practice and its dentists, one unless told otherwise, for an operator where they may enrol."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,11 @@ from vaguemestre import config, directory_parts
 from vaguemestre.directory import register
 from vaguemestre.directory.model import Activity, Organization, Origin, Practitioner
 
+DENTIST = (CLAIRE, "LEFEVRE NOEL", "CLAIRE")
 
-def fill(config_file: Path) -> None:
-    """Build it where a configuration says."""
+
+def fill(config_file: Path, people: Sequence[tuple[str, str, str]] = (DENTIST,)) -> None:
+    """Build it where a configuration says, of these dentists: national identifier, family and given name."""
     place = directory_parts.place(config.load(config_file, {}))
     built = place.next()
     texts: dict[str, Any] = dict.fromkeys(Organization.__dataclass_fields__, "")
@@ -23,14 +26,16 @@ def fill(config_file: Path) -> None:
 
     def write(connection: sa.Connection) -> None:
         register.begin(connection, Origin.EXTRACTION)
-        register.put(
-            connection,
-            Practitioner(
-                1, CLAIRE, CLAIRE[1:], "MME", "DR", "LEFEVRE NOEL", "CLAIRE", "40", "C", True, Origin.EXTRACTION, 1
-            ),
-            practice,
-            Activity(2, "", 1, 3, "40", "C", "L", "", "GENR01", "", True, Origin.EXTRACTION, 1),
-        )
+        register.put(connection, practice)
+        for number, (national_id, family, given) in enumerate(people):
+            who, where = 10 + 2 * number, 11 + 2 * number
+            register.put(
+                connection,
+                Practitioner(
+                    who, national_id, national_id[1:], "MME", "DR", family, given, "40", "C", True, Origin.EXTRACTION, 1
+                ),
+                Activity(where, "", who, 3, "40", "C", "L", "", "GENR01", "", True, Origin.EXTRACTION, 1),
+            )
 
     built.write(write)
     place.replace(built)

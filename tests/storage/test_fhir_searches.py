@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 
 from simulators import registers
 from vaguemestre.directory import register, snapshots, spellings, tables
+from vaguemestre.directory.fhir import queries, reading
 from vaguemestre.directory.fhir.reading import CostlyError, GoneError, Reader, limited
 from vaguemestre.directory.model import Kind as AddressKind
 from vaguemestre.directory.model import Origin
+from vaguemestre.directory.register import Place
 from vaguemestre.documents.fhir import matching, resources, search
 from vaguemestre.documents.fhir.parameters import PARAMETERS, REFERENCES, Kind
 from vaguemestre.documents.fhir.search import Condition, Linked
@@ -247,6 +249,72 @@ def test_pages_follow_their_order(opened: Database, kind: str, sort: str, mark: 
     if mark:
         upwards = _all(opened, kind, [("_sort", sort)], count=100)
         assert [each["id"] for each in upwards] == [each["id"] for each in reversed(together)]
+
+
+@pytest.mark.parametrize("text", ["e", "noel", "vre-no", "n lu", "r z", "noel z", "auvergne benedicte", "x", "e e"])
+def test_a_text_anywhere_is_found_by_names_or_by_looking(
+    opened: Database, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    for name in ("name:contains", "family:contains", "given:contains"):
+        by_names = _all(opened, "Practitioner", [(name, text)])
+        with monkeypatch.context() as patched:
+            patched.setattr(reading, "_MOST_NAMES", -1)
+            assert _all(opened, "Practitioner", [(name, text)]) == by_names
+        with monkeypatch.context() as patched:
+            patched.setattr(reading, "_WALK", 0)
+            patched.setattr(reading, "_MOST_NAMES", -1)
+            assert _all(opened, "Practitioner", [(name, text)]) == by_names
+
+
+@pytest.fixture(scope="module")
+def of_unknown_size(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    """A register whose sizes SQLite does not know: it takes every table for a large one."""
+    place = Place(tmp_path_factory.mktemp("register"), bytes(range(32)))
+    with registers.opened(place, *registers.QUIRKS) as found:
+        for table in ("sqlite_stat1", "sqlite_stat4"):
+            found.write(lambda connection, table=table: connection.exec_driver_sql(f"DELETE FROM {table}").rowcount)
+    reopened = place.open()
+    yield reopened
+    reopened.close()
+
+
+def _plan(connection: sa.Connection, asked: search.Search) -> list[str]:
+    """The steps of SQLite for the rows of a search, by whichever of its conditions may be gathered."""
+    steps: list[str] = []
+    flow = reading._Flow(reading.Known(), connection, NOW, resources.PUBLIC)
+    for condition in asked.conditions:
+        query = flow._query()
+        source = queries.compiled(query, condition).source
+        if source:
+            explained = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {source}", query.values)
+            steps += [row[3] for row in explained]
+    return steps
+
+
+@pytest.mark.parametrize(
+    ("kind", "pair"),
+    [
+        ("Practitioner", "identifier=99700000001"), ("Practitioner", "family=noel"), ("Practitioner", "given=zoe"),
+        ("Practitioner", "name=zoe noel"), ("Practitioner", "qualification-code=40"), ("Practitioner", "_lastUpdated=ge2026"),
+        ("Practitioner", "number-smartcard=28"), ("Practitioner", "type-smartcard=CPS"),
+        ("Practitioner", "mailbox-mss=zoe"), ("Practitioner", "mailbox-mss:contains=@medecin.mssante.fr"),
+        ("Practitioner", "name:contains=noel"), ("Practitioner", "_id=003-1"),
+        ("Practitioner", "_has:PractitionerRole:practitioner:organization.address-city=paris"),
+        ("PractitionerRole", "practitioner=003-1"), ("PractitionerRole", "organization=001-1"),
+        ("PractitionerRole", "identifier=1010399870"), ("PractitionerRole", "practitioner.identifier=99700000001"),
+        ("PractitionerRole", "mailbox-mss=zoe"),
+        ("PractitionerRole", f"role={resources.systems.FUNCTION}|FON-AU"),
+        ("Organization", "identifier=990000010"), ("Organization", "identifier=urn:oid:1.2.250.1.71.4.2.2|1990000010"),
+        ("Organization", "name=cab"), ("Organization", "address-city=paris"), ("Organization", "address-postalcode=75"),
+        ("Organization", "address-line=96"), ("Organization", "address=paris"), ("Organization", "address-insee=75114"),
+        ("Organization", "type=SA07"), ("Organization", "partof=001-2"), ("Organization", "mailbox-mss=secr"),
+    ],
+)  # fmt: skip
+def test_every_source_is_an_index(of_unknown_size: Database, kind: str, pair: str) -> None:
+    name, _, value = pair.partition("=")
+    steps = of_unknown_size.read(_plan, search.read(kind, [(name, value)]))
+    assert steps
+    assert [each for each in steps if each.startswith("SCAN") and "json_each" not in each] == []
 
 
 def test_totals(opened: Database) -> None:

@@ -1,16 +1,21 @@
 """Extraction files taken into the register, on both stores."""
 
-from collections.abc import Iterator
+import random
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
-from vaguemestre.directory import importation, tables
+from vaguemestre.directory import importation, register, tables
 from vaguemestre.directory.fictitious import files
 from vaguemestre.directory.fictitious.population import Fiction
-from vaguemestre.directory.intake import Summary, Terms
+from vaguemestre.directory.intake import Summary, Terms, Unwatched
+from vaguemestre.directory.model import Origin
 from vaguemestre.directory.register import Place
+from vaguemestre.directory.withdrawals import WithdrawalsError
+from vaguemestre.errors import ConfigurationError
 
 PEOPLE = 300
 
@@ -148,3 +153,179 @@ def test_what_has_not_changed_is_left_alone(where: Place, tmp_path: Path) -> Non
         summary = importation.run(where, paths, terms=terms)
         assert all((each.created, each.changed, each.withdrawn) == (0, 0, 0) for _, each in summary.tally.named())
     assert everything(where) == before
+
+
+def changed(path: Path, target: Path, change: Callable[[list[str]], list[str]]) -> Path:
+    """A copy of a file with other lines."""
+    header, *body = path.read_text("utf-8").removesuffix("\n").split("\n")
+    target.mkdir(exist_ok=True)
+    (target / path.name).write_text("\n".join([header, *change(body)]) + "\n", "utf-8")
+    return target / path.name
+
+
+def test_the_order_of_lines_is_of_no_matter(where: Place, tmp_path: Path) -> None:
+    paths = made(tmp_path / "files")
+    importation.run(where, paths)
+    before = said(where)
+    mixed = [changed(path, tmp_path / "mixed", lambda body: random.Random(1).sample(body, len(body))) for path in paths]
+    for terms in (Terms(), Terms(rebuild=True)):
+        summary = importation.run(where, mixed, terms=terms)
+        assert summary.tally.practitioners.created == summary.tally.practitioners.withdrawn == 0
+    other = Place(tmp_path / "other", bytes(32))
+    importation.run(other, mixed)
+    for found in (said(where), said(other)):
+        assert {name: found[name] for name in found if name != "passages"} == {
+            name: before[name] for name in before if name != "passages"
+        }
+
+
+def test_too_many_withdrawals_change_nothing_until_accepted(where: Place, tmp_path: Path) -> None:
+    paths = made(tmp_path / "files")
+    importation.run(where, paths)
+    before = {**everything(where), "readings": rows(where, tables.readings), "revisions": rows(where, tables.revisions)}
+    half = [changed(path, tmp_path / "half", lambda body: body[: len(body) // 2]) for path in paths]
+    with pytest.raises(WithdrawalsError, match=r"withdraw \d+ of \d+ practitioners"):
+        importation.run(where, half)
+    after = {**everything(where), "readings": rows(where, tables.readings), "revisions": rows(where, tables.revisions)}
+    assert after == before
+    summary = importation.run(where, half, terms=Terms(accept_withdrawals=True))
+    assert summary.tally.practitioners.withdrawn > PEOPLE * 0.4
+    whole = Place(tmp_path / "whole", bytes(32))
+    importation.run(whole, half)
+    for name in ("activities", "qualifications", "cards"):
+        assert said(where)[name] == said(whole)[name]
+    assert people(where) == people(whole)
+
+
+def people(where: Place) -> set[str]:
+    """Those whom the register names."""
+    return {each.national_id for each in rows(where, tables.practitioners) if each.active}
+
+
+def test_who_is_withdrawn_keeps_the_number_and_gets_it_back(where: Place, tmp_path: Path) -> None:
+    paths = made(tmp_path / "files")
+    importation.run(where, paths)
+    numbers = {each.national_id: each.id for each in rows(where, tables.practitioners)}
+    gone = lines(of(paths, "Personne_activite"))[5][2]
+    without = [
+        changed(path, tmp_path / "without", lambda body: [line for line in body if f"|{gone}|" not in line])
+        for path in paths
+    ]
+    importation.run(where, without)
+    found = {each.national_id: each for each in rows(where, tables.practitioners)}
+    assert not found[gone].active
+    assert not any(
+        each.active
+        for table in (tables.activities, tables.addresses)
+        for each in rows(where, table)
+        if each.practitioner_id == numbers[gone]
+    )
+    kept = [each for each in rows(where, tables.superseded) if each.thing == "practitioners"]
+    assert [each.id for each in kept] == [numbers[gone]]
+    importation.run(where, paths)
+    assert {each.national_id: each.id for each in rows(where, tables.practitioners) if each.active} == numbers
+
+
+def test_an_address_that_an_operator_publishes_is_the_operator_s(where: Place, tmp_path: Path) -> None:
+    paths = made(tmp_path / "files")
+    importation.run(where, paths)
+    opened = where.open()
+    before = next(each for each in rows(where, tables.addresses) if each.practitioner_id)
+    table = tables.addresses
+
+    def publish(connection: sa.Connection) -> None:
+        revision = register.begin(connection, Origin.OPERATOR)
+        values = {"origin": "operator", "red_list": True, "service": "Accueil", "revision": revision}
+        connection.execute(table.update().where(table.c.id == before.id).values(values))
+
+    opened.write(publish)
+    opened.close()
+    published = next(each for each in rows(where, table) if each.id == before.id)
+    closed = [
+        changed(path, tmp_path / "closed", lambda body: [line for line in body if before.address not in line])
+        for path in paths
+    ]
+    for files_ in (closed, paths):
+        for terms in (Terms(), Terms(rebuild=True)):
+            importation.run(where, files_, terms=terms)
+            found = [each for each in rows(where, table) if each.address_key == before.address_key and each.active]
+            assert found == [published]
+
+
+def test_lines_that_cannot_be_read_are_refused_with_their_number(where: Place, tmp_path: Path) -> None:
+    paths = made(tmp_path / "files")
+    broken = changed(
+        of(paths, "Personne_activite"),
+        tmp_path / "broken",
+        lambda body: [*body[:3], "8|not|enough", *body[3:10], body[10].replace("|8", "|\x01", 1), *body[11:]],
+    )
+    summary = importation.run(where, [broken if path.name == broken.name else path for path in paths])
+    assert [(each.line, each.en) for each in summary.refusals.first] == [
+        (5, "3 fields instead of 56"),
+        (13, "holds a control character"),
+    ]
+    assert summary.refusals.count == 2
+    assert summary.tally.practitioners.created >= PEOPLE - 1
+
+
+def test_readers_see_the_register_before_or_after_never_a_mixture(where: Place, tmp_path: Path) -> None:
+    first, later = made(tmp_path / "first"), made(tmp_path / "later", day=200)
+    importation.run(where, first)
+    seen: set[tuple[int, int, int, int]] = set()
+    ended = threading.Event()
+
+    def look() -> None:
+        opened = where.open()
+        while not ended.is_set():
+            seen.add(opened.read(_state))
+        seen.add(opened.read(_state))
+        opened.close()
+
+    watching = threading.Thread(target=look)
+    watching.start()
+    importation.run(where, later, terms=Terms(accept_withdrawals=True))
+    ended.set()
+    watching.join()
+    assert len(seen) == 2
+    assert {state[0] for state in seen} == {1, 2}
+
+
+def _state(connection: sa.Connection) -> tuple[int, int, int, int]:
+    """The last revision, and some counts, each read by a statement of its own."""
+    tables_ = (tables.practitioners, tables.activities, tables.addresses)
+    counts = [
+        connection.execute(sa.select(sa.func.count()).select_from(each).where(each.c.active)).scalar_one()
+        for each in tables_
+    ]
+    last = connection.execute(sa.select(sa.func.max(tables.revisions.c.id))).scalar_one()
+    return (int(last), *map(int, counts))  # type: ignore[return-value]
+
+
+def test_two_imports_do_not_meet(where: Place, tmp_path: Path) -> None:
+    paths = made(tmp_path / "files")
+    failures: list[ConfigurationError] = []
+
+    class Second(Unwatched):
+        def begin(self, part: str, total: int) -> None:
+            if not failures:
+                with pytest.raises(ConfigurationError, match="under way") as found:
+                    importation.run(where, paths)
+                failures.append(found.value)
+
+    importation.run(where, paths, Second())
+    assert len(failures) == 1
+
+
+def test_each_file_may_come_alone(where: Place, tmp_path: Path) -> None:
+    paths = made(tmp_path / "files")
+    for path in paths:
+        importation.run(where, [path])
+    whole = Place(tmp_path / "whole", bytes(32))
+    importation.run(whole, paths)
+    assert said(where) == said(whole)
+    later = made(tmp_path / "later", day=200)
+    for path in later:
+        importation.run(where, [path], terms=Terms(accept_withdrawals=True))
+    after = Place(tmp_path / "after", bytes(32))
+    importation.run(after, later)
+    assert said(where) == said(after)

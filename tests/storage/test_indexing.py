@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -23,18 +23,19 @@ from simulators.archive import KARIM, MARIE, Archive
 from vaguemestre.documents import compilation
 from vaguemestre.documents.concordance import MOST_ENTRIES
 from vaguemestre.errors import StorageFailure
-from vaguemestre.mailstore import concordances, indexer, indexing, reading
+from vaguemestre.mailstore import concordances, indexer, indexing, search
 from vaguemestre.mailstore.extraction import ExtractionFailure, Extractor, UnreadableMessageError
-from vaguemestre.mailstore.indexer import MOST_OCTETS, Indexer, together
+from vaguemestre.mailstore.indexer import BATCH, MOST_OCTETS, Indexer, together
 from vaguemestre.mailstore.tables import concordances as concordance_rows
 from vaguemestre.mailstore.tables import forgotten, messages, to_index
 from vaguemestre.storage import schema
-from vaguemestre.storage.blobs import BlobStore, blobs
+from vaguemestre.storage.blobs import BlobReader, BlobStore, blobs
 from vaguemestre.storage.database import Database
 from vaguemestre.storage.sealing import UnsealingFailure
 from vaguemestre.storage.sheets import sheets
 
 KILLS = 12
+Until = Callable[[Callable[[], bool]], None]
 
 
 @pytest.fixture
@@ -71,19 +72,23 @@ def test_a_delivery_that_fails_leaves_nothing_to_index(archive: Archive) -> None
     assert archive.waiting() == 0
 
 
+def _upgrade(connection: sa.Connection, version: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(files("vaguemestre.storage") / "migrations"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, version)
+
+
+_BEFORE_SEARCH = (
+    "INSERT INTO messages (id, account_id, blob_id, thread_id, size, received_at, summary)"
+    " VALUES (1, 2, 3, 1, 10, 1000, :summary)"
+)
+
+
 def test_messages_from_before_there_was_search_wait_too(new_place: Any) -> None:
     def migrate(connection: sa.Connection) -> None:
-        config = Config()
-        config.set_main_option("script_location", str(files("vaguemestre.storage") / "migrations"))
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0002")
-        connection.execute(
-            sa.text(
-                "INSERT INTO messages (id, account_id, blob_id, thread_id, size, received_at, summary)"
-                " VALUES (1, 2, 3, 1, 10, 1000, :summary)"
-            ),
-            {"summary": b"{}"},
-        )
+        _upgrade(connection, "0002")
+        connection.execute(sa.text(_BEFORE_SEARCH), {"summary": b"{}"})
 
     found = new_place.open()
     found.write(migrate)
@@ -91,6 +96,33 @@ def test_messages_from_before_there_was_search_wait_too(new_place: Any) -> None:
     assert [(each.account_id, each.message_id, each.blob_id) for each in found.read(indexing.due, -1, 10)] == [
         (2, 1, 3)
     ]
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_what_was_indexed_in_another_format_waits_again(new_place: Any, waits: bool) -> None:
+    def migrate(connection: sa.Connection) -> None:
+        _upgrade(connection, "0002")
+        connection.execute(sa.text(_BEFORE_SEARCH), {"summary": b"{}"})
+        _upgrade(connection, "0008")
+        if not waits:
+            connection.execute(sa.text("DELETE FROM to_index"))
+        connection.execute(sa.text("INSERT INTO forgotten (account_id, message_id, forgotten_at) VALUES (2, 9, 1)"))
+        values = {"key": b"key"}
+        connection.execute(
+            sa.text(
+                "INSERT INTO concordances (id, account_id, entries, size, key_number, wrapped_key, state)"
+                " VALUES (7, 2, 1, 10, 1, :key, 'ready')"
+            ),
+            values,
+        )
+
+    found = new_place.open()
+    found.write(migrate)
+    schema.migrate(found)
+    assert [each.message_id for each in found.read(indexing.due, -1, 10)] == [1]
+    assert found.read(indexing.forgotten_of, 2) == {}
+    assert found.read(concordances.of_account, 2) == []
+    assert found.read(concordances.to_sweep, 0.0) == [7]
 
 
 def test_an_account_has_few_concordances_and_every_message_in_one(archive: Archive) -> None:
@@ -148,7 +180,12 @@ def test_a_message_that_cannot_be_read_is_set_aside_and_stops_nothing(archive: A
 
 
 class _Choking(Extractor):
-    """A reader that dies of one message."""
+    """A reader that dies of one message, and of all that are with it."""
+
+    def read_together(self, contents: Sequence[tuple[int, bytes]]) -> bytes:
+        if any(b"poison" in content for _, content in contents):
+            raise UnreadableMessageError
+        return super().read_together(contents)
 
     def read(self, message_id: int, content: bytes) -> bytes:
         if b"poison" in content:
@@ -186,15 +223,15 @@ def test_without_a_reader_messages_wait(archive: Archive, monkeypatch: pytest.Mo
 def test_what_may_pass_is_tried_again_later_and_not_for_ever(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
     first, late = archive.deliver(_letter(0), _letter(1))
     broken = [True]
-    content = reading.content
+    content = BlobReader.read
 
-    def failing(connection: sa.Connection, store: BlobStore, blob_id: int) -> bytes:
-        found = content(connection, store, blob_id)
+    def failing(blob: BlobReader) -> bytes:
+        found = content(blob)
         if broken[0] and b"Nombre1" in found:
             raise StorageFailure("The object store does not answer.")
         return found
 
-    monkeypatch.setattr(reading, "content", failing)
+    monkeypatch.setattr(BlobReader, "read", failing)
     now = [time.time_ns() // 1_000_000]
     for module in (indexing, indexer):
         monkeypatch.setattr(module, "now_ms", lambda: now[0])
@@ -270,13 +307,10 @@ def test_a_message_deleted_while_it_is_read_is_not_found(archive: Archive) -> No
     kept, gone = archive.deliver(_letter(0), _letter(1))
 
     class Meanwhile(Extractor):
-        def read(self, message_id: int, content: bytes) -> bytes:
-            if message_id == gone:
-                archive.delete(gone)
-            return archive.extractor.read(message_id, content)
-
-        def merge(self, *given: Any) -> bytes:
-            return archive.extractor.merge(*given)
+        def read_together(self, contents: Sequence[tuple[int, bytes]]) -> bytes:
+            assert {message_id for message_id, _ in contents} == {kept, gone}
+            archive.delete(gone)
+            return archive.extractor.read_together(contents)
 
     assert Indexer(archive.database, archive.store, Meanwhile()).work() == 2
     assert archive.waiting() == 0
@@ -388,6 +422,148 @@ def test_after_a_failure_it_waits_before_it_tries_again(archive: Archive, monkey
     asyncio.run(worker.turn())
     assert archive.waiting() == 0
     worker.close()
+
+
+class _Watched(Extractor):
+    """A reader that remembers what it was asked, and answers once it may."""
+
+    def __init__(self) -> None:
+        super().__init__(niceness=0)
+        self.asked: list[list[int]] = []
+        self.may_answer = threading.Event()
+        self.may_answer.set()
+
+    def read_together(self, contents: Sequence[tuple[int, bytes]]) -> bytes:
+        self.asked.append([message_id for message_id, _ in contents])
+        self.may_answer.wait()
+        return super().read_together(contents)
+
+
+@pytest.fixture
+def watched(database: Database, blob_store: BlobStore) -> Iterator[Archive]:
+    """Two empty accounts, and a reader that is watched."""
+    extractor = _Watched()
+    yield Archive(database, blob_store, extractor)
+    extractor.close()
+
+
+def test_an_account_is_caught_up_with_once_for_all_who_wait_newest_first(watched: Archive) -> None:
+    numbers = watched.deliver(*map(_letter, range(2 * BATCH + 20)))
+    watched.deliver(*map(_letter, range(3)), to=KARIM)
+    marie = watched.accounts[MARIE]
+    assert watched.database.read(search.behind, marie)
+
+    async def search_all_at_once() -> None:
+        await asyncio.gather(*(watched.indexer.catch_up(marie) for _ in range(5)))
+
+    asyncio.run(search_all_at_once())
+    assert not watched.database.read(search.behind, marie)
+    assert (watched.waiting(MARIE), watched.waiting(KARIM)) == (0, 3)
+    asked = watched.extractor.asked  # type: ignore[attr-defined]
+    assert sorted(each for some in asked for each in some) == numbers
+    assert [max(some) for some in asked] == sorted(map(max, asked), reverse=True)
+    assert sorted(watched.held()) == numbers
+    assert watched.find("commun") == set(numbers)
+
+
+def test_an_account_that_is_caught_up_with_has_few_concordances_at_once(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(indexer, "BATCH", 4)
+    numbers = archive.deliver(*map(_letter, range(80)))
+    asyncio.run(archive.indexer.catch_up(archive.accounts[MARIE]))
+    assert archive.waiting() == 0
+    assert archive.database.read(concordances.totals, archive.accounts[MARIE])[0] < 10
+    assert sorted(archive.held()) == numbers
+    assert archive.find("commun") == set(numbers)
+
+
+def test_the_indexer_leaves_an_account_to_who_catches_up_with_it(watched: Archive, until: Until) -> None:
+    extractor: Any = watched.extractor
+    numbers = watched.deliver(*map(_letter, range(40)))
+    theirs = watched.deliver(*map(_letter, range(3)), to=KARIM)
+    indexer = Indexer(watched.database, watched.store)
+
+    async def run() -> None:
+        indexer._hastening = extractor
+        extractor.may_answer.clear()
+        catching_up = asyncio.create_task(indexer.catch_up(watched.accounts[MARIE]))
+        await asyncio.to_thread(until, lambda: bool(extractor.asked))
+        await asyncio.to_thread(indexer.work)
+        assert sorted(watched.held(of=KARIM)) == theirs
+        assert await asyncio.to_thread(indexer.work) == 0
+        assert watched.waiting(MARIE) == 40
+        extractor.may_answer.set()
+        await catching_up
+        await indexer.stop()
+
+    asyncio.run(run())
+    assert sorted(watched.held()) == numbers
+
+
+def test_who_has_little_does_not_wait_for_who_has_much(watched: Archive) -> None:
+    watched.deliver(*map(_letter, range(4 * BATCH)))
+    watched.deliver(*map(_letter, range(20)), to=KARIM)
+
+    async def run() -> int:
+        much = asyncio.create_task(watched.indexer.catch_up(watched.accounts[MARIE]))
+        await asyncio.sleep(0)
+        await watched.indexer.catch_up(watched.accounts[KARIM])
+        left = watched.waiting(MARIE)
+        await much
+        return left
+
+    assert asyncio.run(run()) > 0
+    assert watched.waiting() == 0
+
+
+def test_without_a_reader_nothing_is_caught_up_with_and_the_search_says_why(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive.deliver(*map(_letter, range(20)))
+    worker = Indexer(archive.database, archive.store)
+    archive.extractor = Extractor()
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "executable", "/bin/false")
+        asyncio.run(worker.catch_up(archive.accounts[MARIE]))
+        with pytest.raises(ExtractionFailure):
+            archive.find("commun")
+    assert archive.waiting() == 20
+
+
+def test_stopping_waits_for_who_catches_up_and_leaves_the_rest(watched: Archive, until: Until) -> None:
+    numbers = watched.deliver(*map(_letter, range(2 * BATCH)))
+    extractor: Any = watched.extractor
+
+    async def run() -> None:
+        extractor.may_answer.clear()
+        catching_up = asyncio.create_task(watched.indexer.catch_up(watched.accounts[MARIE]))
+        await asyncio.to_thread(until, lambda: bool(extractor.asked))
+        stopping = asyncio.create_task(watched.indexer.stop())
+        await asyncio.sleep(0)
+        extractor.may_answer.set()
+        await asyncio.gather(catching_up, stopping)
+        await watched.indexer.catch_up(watched.accounts[MARIE])
+
+    asyncio.run(run())
+    assert watched.waiting(MARIE) >= BATCH
+    waiting = watched.database.read(lambda c: list(c.execute(sa.select(to_index.c.message_id)).scalars()))
+    assert sorted(watched.held() + waiting) == numbers
+
+
+def test_much_that_waits_is_behind_and_little_is_not(archive: Archive) -> None:
+    numbers = archive.deliver(*map(_letter, range(16)))
+    marie = archive.accounts[MARIE]
+    assert not archive.database.read(search.behind, marie)
+    numbers += archive.deliver(_letter(16))
+    assert archive.database.read(search.behind, marie)
+    assert not archive.database.read(search.behind, archive.accounts[KARIM])
+    assert not archive.database.read(search.behind, marie, set(numbers[:16]))
+    assert not archive.database.read(lambda c: search.behind(c, marie, contents=False))
+    archive.index()
+    assert not archive.database.read(search.behind, marie)
+    archive.deliver(_letter(17, "mot " * 300_000))
+    assert archive.database.read(search.behind, marie), "a message that is large"
 
 
 class _Clock:

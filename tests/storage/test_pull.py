@@ -26,13 +26,14 @@ from simulators.national_directory import (
     serving,
 )
 from vaguemestre.directory import absorption, register, snapshots, sync, tables
-from vaguemestre.directory.absorption import Pulled, TooMuchWithdrawnError
+from vaguemestre.directory.absorption import Pulled
 from vaguemestre.directory.fictitious import edition
 from vaguemestre.directory.fictitious.population import Fiction
 from vaguemestre.directory.harvest import Harvest
 from vaguemestre.directory.model import Address, Kind, Origin
 from vaguemestre.directory.national_api import NationalServiceError, Pace, Service
 from vaguemestre.directory.register import Place
+from vaguemestre.directory.withdrawals import WithdrawalsError
 from vaguemestre.errors import ConfigurationError
 
 CLAIRE = "claire.exemple@pro.mssante.fr"
@@ -76,7 +77,7 @@ def follow(where: Place, nation: NationalDirectory, **options: Any) -> Pulled:
 
     async def run() -> Pulled:
         async with Service(nation.base, KEY, pace=Pace(1e6, sleep=_at_once), chance=random.Random(1)) as service:
-            return await sync.pull(where, service, **options)
+            return await sync.pull(where, service, **{"withdrawal_limit": 1.0, **options})
 
     return asyncio.run(run())
 
@@ -223,15 +224,32 @@ def test_after_a_month_everything_is_pulled_and_what_is_gone_is_withdrawn(
     monkeypatch.setattr(sync.clock, "now_ms", lambda: int(nation.now.timestamp() * 1000))
     nation.forget("PractitionerRole", "005-6000003-88")
     nation.forget("Practitioner", "003-5000002-77")
-    with pytest.raises(TooMuchWithdrawnError) as refused:
-        follow(where, nation)
-    assert "1 practitioners sur 2" in refused.value.fr
+    with pytest.raises(WithdrawalsError) as refused:
+        follow(where, nation, withdrawal_limit=0.05)
+    assert "1 personnes sur 2 (50.0 %)" in refused.value.fr
     assert [row["active"] for row in rows(where, tables.practitioners)] == [True, True]
-    done = follow(where, nation, withdrawal_limit=1.0)
+    done = follow(where, nation)
     assert (done.since, done.tally.practitioners.withdrawn) == (0, 1)
     assert [row["active"] for row in rows(where, tables.practitioners)] == [True, False]
     assert [row["active"] for row in rows(where, tables.activities)] == [True, True, False]
     assert addresses(where)[CLAIRE]["active"]
+
+
+def test_changes_that_withdraw_too_much_are_refused_too(where: Place, nation: NationalDirectory) -> None:
+    follow(where, nation)
+    nation.now += timedelta(hours=1)
+    nation.withdraw("Practitioner", "003-5000001-77")
+    with pytest.raises(WithdrawalsError):
+        follow(where, nation, withdrawal_limit=0.05)
+    assert rows(where, tables.practitioners)[0]["active"]
+    follow(where, nation)  # what was fetched is not lost: it only needs a word
+    assert not rows(where, tables.practitioners)[0]["active"]
+
+
+def test_one_at_a_time_takes_a_source_in(where: Place, nation: NationalDirectory) -> None:
+    with where.alone(), pytest.raises(ConfigurationError, match="under way"):
+        follow(where, nation)
+    follow(where, nation)
 
 
 def test_what_an_operator_published_is_its_own(where: Place, nation: NationalDirectory) -> None:
@@ -248,7 +266,7 @@ def test_what_an_operator_published_is_its_own(where: Place, nation: NationalDir
 
     opened.write(publish)
     opened.close()
-    follow(where, nation, everything=True, withdrawal_limit=1.0)
+    follow(where, nation, everything=True)
     found = addresses(where)
     assert (found[CLAIRE]["id"], found[CLAIRE]["red_list"], found[CLAIRE]["active"]) == (90, True, True)
     assert (found[CLAIRE]["origin"], found[CLAIRE]["rank"], found[CLAIRE]["operator"]) == ("operator", 1, "op")
@@ -408,7 +426,7 @@ def test_activities_of_the_files_are_those_of_the_service(where: Place, nation: 
     place = organization(3, "LE LIEU")
     place["identifier"][2]["value"] = row["technical_id"]
     nation.put(person, place, practitioner_role(50, person, place, mode=row["mode"]))
-    follow(where, nation, withdrawal_limit=1.0)
+    follow(where, nation)
     after = {each["id"]: each for each in rows(where, tables.activities)}
     assert (after[row["id"]]["identifier"], after[row["id"]]["profession"]) == ("1000000050", row["profession"])
     assert after[row["id"]]["active"]

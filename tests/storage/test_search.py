@@ -1,7 +1,9 @@
 """Search finds what a reader would find, indexed or not yet, on either store; nothing that is gone, nothing of others."""
 
+import asyncio
 import base64
 import random
+from collections.abc import Sequence
 from importlib.resources import files
 
 import pytest
@@ -9,6 +11,7 @@ import sqlalchemy as sa
 
 from simulators.archive import KARIM, MARIE, Archive
 from simulators.french_mail import Letters
+from vaguemestre.documents.compilation import Passages
 from vaguemestre.documents.passages import Chapter, of_content
 from vaguemestre.documents.words import sought
 from vaguemestre.mailstore import search
@@ -138,6 +141,25 @@ def test_the_text_of_an_attached_pdf_is_found(archive: Archive) -> None:
         archive.index()
 
 
+@pytest.mark.parametrize("indexed", [False, True])
+def test_what_follows_a_very_large_attachment_is_found(archive: Archive, indexed: bool) -> None:
+    report = base64.encodebytes((files("vaguemestre.samples") / "report.pdf").read_bytes()).decode()
+    scanned = base64.encodebytes(random.Random(1).randbytes(14_000_000)).decode()
+    coded = "Content-Transfer-Encoding: base64\n\n"
+    mail = (
+        "From: a@b.fr\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=x\n\n--x\n\nCi-joint.\n--x\n"
+        f"Content-Type: application/dicom; name=cone.dcm\n{coded}{scanned}\n--x\n"
+        f"Content-Type: application/pdf; name=bilan.pdf\n{coded}{report}\n--x\n\nPostface.\n--x--\n"
+    )
+    assert len(mail) > 16 * 1024 * 1024
+    small, large = archive.deliver(OTHER, mail)
+    if indexed:
+        archive.index()
+    for text in ("ci joint", "cone dcm", "cabinet dentaire des lilas", "bilan", "postface"):
+        assert archive.find(text, Field.BODY) == {large}, text
+    assert archive.find("du lac", Field.BODY) == {small}
+
+
 def test_nothing_of_another_account_is_found(archive: Archive) -> None:
     (theirs,) = archive.deliver(LETTER, to=KARIM)
     assert archive.find("panoramique") == set()
@@ -174,6 +196,76 @@ def test_the_newest_are_listed_with_their_mailbox(archive: Archive) -> None:
 
 def _two(connection: object, account_id: int, message_ids: set[int]) -> object:
     return search.listing(connection, account_id, message_ids, limit=1)  # type: ignore[arg-type]
+
+
+def _expected(read: dict[int, Sequence[Passages]], field: Field, text: str) -> set[int]:
+    """What a reader finds who has every letter before them."""
+    needle = " ".join(sought(text))
+    chapters = (
+        [Chapter[field.name]] if field != Field.TEXT else [each for each in Chapter if each.name != "FIELD_NAMES"]
+    )
+    return {
+        number
+        for number, passages in read.items()
+        if any(needle in " ".join(words) for chapter in chapters for words in passages[chapter])
+    }
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_at_every_moment_a_search_finds_what_reading_every_letter_finds(archive: Archive, seed: int) -> None:
+    chance = random.Random(seed)
+    source = Letters(seed, vocabulary=1_000)
+    report = base64.encodebytes((files("vaguemestre.samples") / "report.pdf").read_bytes()).decode()
+    read: dict[int, Sequence[Passages]] = {}
+
+    def deliver() -> None:
+        contents = [source.letter(chance.randrange(1000)) for _ in range(chance.randrange(1, 40))]
+        if chance.random() < 0.3:
+            contents.append(
+                _mixed(source.text(30), report if chance.random() < 0.5 else "", chance.randrange(2_000_000))
+            )
+        archive.deliver(source.letter(1), to=KARIM)
+        read.update(zip(archive.deliver(*contents), map(of_content, contents), strict=True))
+
+    def delete() -> None:
+        gone = chance.sample(sorted(read), min(len(read), chance.randrange(6)))
+        archive.delete(*gone)
+        for each in gone:
+            del read[each]
+
+    def look() -> None:
+        for field in chance.sample(list(Field), 3):
+            within = chance.choice([*read.values()] or [of_content(LETTER.encode())])
+            words = chance.choice([each for texts in within for each in texts if each])
+            start = chance.randrange(len(words))
+            phrase = " ".join(words[start : start + chance.choice((1, 1, 2, 3, 5))])
+            text = phrase[chance.randrange(3) : len(phrase) - chance.randrange(3)] or phrase
+            among = set(chance.sample(sorted(read), len(read) // 2)) if chance.random() < 0.3 else None
+            found = _expected(read, field, text)
+            assert archive.find(text, field, among=among) == (found if among is None else found & among), (field, text)
+
+    def catch_up() -> None:
+        asyncio.run(archive.indexer.catch_up(archive.accounts[MARIE]))
+        assert archive.waiting(MARIE) == 0
+
+    steps = [deliver, deliver, delete, lambda: archive.indexer.work(chance.choice((1, 8, 64))), archive.index, catch_up]
+    for _ in range(25):
+        chance.choice(steps)()
+        look()
+    archive.indexer.keep_up()
+    look()
+
+
+def _mixed(text: str, report: str, noise: int) -> bytes:
+    """A letter with a page of HTML, a file and a report."""
+    coded = "Content-Transfer-Encoding: base64\r\n\r\n"
+    zipped = base64.encodebytes(random.Random(noise).randbytes(noise)).decode()
+    return (
+        "From: a@b.fr\r\nSubject: Avis\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n"
+        f"Content-Type: text/html; charset=utf-8\r\n\r\n<p>{text}</p><b>Œd&egrave;me</b>\r\n--x\r\n"
+        f"Content-Type: application/zip; name=coupes.zip\r\n{coded}{zipped}\r\n--x\r\n"
+        f"Content-Type: application/pdf; name=bilan.pdf\r\n{coded}{report}\r\n--x--\r\n"
+    ).encode()
 
 
 def test_any_text_finds_what_reading_every_letter_finds(archive: Archive) -> None:

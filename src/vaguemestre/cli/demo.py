@@ -175,6 +175,24 @@ def _suggest(console: Console, space: Space) -> None:
         ("vérifier le journal / verify it", f"{command} evidence verify -c {b}"),
         ("l'état de l'installation / the installation's health", f"{command} doctor -c {a}"),
         (
+            "trouver à qui écrire, fautes comprises / find whom to write to, mistakes and all",
+            f"{command} directory search -c {a} lefevre claire dentiste",
+        ),
+        (
+            "l'annuaire comme l'API nationale / the directory as the national API",
+            f"curl --cacert {space.authorities} "
+            f"'https://localhost:{space.directory_port}/fhir/v2/Practitioner?name=lefevre&_count=2'",
+        ),
+        (
+            "et pendant la frappe / and while typing",
+            f"curl --cacert {space.authorities} 'https://localhost:{space.directory_port}/directory/search?q=lefe+cla'",
+        ),
+        (
+            "et par LDAP / and by LDAP",
+            f"LDAPTLS_CACERT={space.authorities} ldapsearch -x -LLL -H ldaps://127.0.0.1:{space.ldap_port} "
+            "-b o=annuaire -z 5 '(cn=claire lef*)' mail",
+        ),
+        (
             "combien de dentistes ont une adresse / how many dentists have an address",
             f"{command} stats adoption -c {a} --by department --profession 40",
         ),

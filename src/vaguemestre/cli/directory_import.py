@@ -41,6 +41,7 @@ def import_(
         terms = Terms(rebuild=rebuild, withdrawal_limit=limit, accept_withdrawals=accept_withdrawals)
         summary = importation.run(directory_parts.place(loaded), files, bar, terms)
         directory_parts.refresh_search(loaded, bar)
+        directory_parts.count_adoption(directory_parts.place(loaded))
     show(as_json, _facts(summary), _lines(summary))
 
 

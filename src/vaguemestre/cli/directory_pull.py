@@ -15,7 +15,9 @@ from vaguemestre.documents.encoded_words import printable
 def pull(
     config: ConfigFile,
     everything: Annotated[bool, typer.Option("--everything", help="All of it, though changes would do.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="However much is withdrawn.")] = False,
+    accept_withdrawals: Annotated[
+        bool, typer.Option("--accept-withdrawals", help="Withdraw however many the service no longer has.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Follow the national directory by its API: all of it the first time, then what changed. Cut, it goes on."""
@@ -27,7 +29,11 @@ def pull(
             def progress(kind: str, count: int) -> None:
                 status.update(f"Annuaire national / national directory: {kind} {count}")
 
-            done = asyncio.run(directory_parts.pull(loaded, everything=everything, force=force, progress=progress))
+            done = asyncio.run(
+                directory_parts.pull(
+                    loaded, everything=everything, accept_withdrawals=accept_withdrawals, progress=progress
+                )
+            )
     show(
         as_json,
         {

@@ -5,7 +5,7 @@ service does not tell (an authorization, the day a card was opposed) stays.
 
 Rules:
 1. When everything was pulled, what the register holds and the service does not is withdrawn: its withdrawals of before
-   are no more told. Where that is more than a given share, nothing is changed (`TooMuchWithdrawnError`).
+   are no more told. Where more than a given share goes, however it is told, nothing is changed (`withdrawals`).
 2. A person is known by the national identifier, a structure by its technical identifier, an activity by its number; the
    resource's own id, by which resources refer to each other, is kept beside (`counterparts`) and may change.
 3. A resource that cannot be read is refused, counted and told; the others go on.
@@ -21,7 +21,7 @@ import msgspec
 import sqlalchemy as sa
 
 from vaguemestre import clock
-from vaguemestre.directory import tables
+from vaguemestre.directory import register, tables, withdrawals
 from vaguemestre.directory.building import Tally
 from vaguemestre.directory.changes import Change, Row, parts
 from vaguemestre.directory.harvest import Harvest, State
@@ -36,20 +36,6 @@ _MOST_TOLD = 1000
 _CURSOR = "pulled"
 _encode = msgspec.json.Encoder().encode
 _Bearer = tuple[int | None, int | None]  # practitioner, organization
-
-
-class TooMuchWithdrawnError(VaguemestreError):
-    """So much would be withdrawn that something is wrong with the source, or somebody must say that it is right."""
-
-    rule = "too-much-withdrawn"
-
-    def __init__(self, thing: str, gone: int, before: int) -> None:
-        super().__init__(
-            f"{gone} of {before} {thing} would be withdrawn, which is more than allowed: nothing was changed. "
-            "Run it again with --force if that is right.",
-            f"{gone} {thing} sur {before} seraient retirés, plus que ce qui est permis : rien n'a été changé. "
-            "Relancez avec --force si c'est exact.",
-        )
 
 
 @dataclass(slots=True)
@@ -75,7 +61,9 @@ def take(connection: sa.Connection, harvest: Harvest, state: State, withdrawal_l
     done = Pulled(state.since, resources=dict(state.counts))
     change = Change(connection, Origin.NATIONAL_API)
     done.tally = change.tally
-    _Taking(change, harvest, done, None if state.since else withdrawal_limit).run()
+    before = register.counts(connection)
+    _Taking(change, harvest, done, everything=not state.since).run()
+    withdrawals.check(before, change.tally, withdrawal_limit)
     done.revision = change.end()
     facts = tables.facts
     connection.execute(facts.delete().where(facts.c.name == _CURSOR))
@@ -100,16 +88,13 @@ class _Numbers:
 
 
 class _Taking:
-    """The resources of one pull, taken kind after kind. `withdrawal_limit` is None where only changes were asked for."""
+    """The resources of one pull, taken kind after kind; of `everything`, what is not there is withdrawn."""
 
-    def __init__(self, change: Change, harvest: Harvest, done: Pulled, withdrawal_limit: float | None) -> None:
+    def __init__(self, change: Change, harvest: Harvest, done: Pulled, *, everything: bool) -> None:
         self._change, self._connection, self._harvest, self._done = change, change.connection, harvest, done
-        self._limit = withdrawal_limit
+        self._everything = everything
         self._now = clock.now_ms()
         self._last = {table: _last(self._connection, table) for table in _THINGS}
-        self._before = (
-            {table: _active(self._connection, table) for table in _THINGS} if withdrawal_limit is not None else {}
-        )
         self._seen = {table: _Numbers() for table in _THINGS}
 
     def run(self) -> None:
@@ -124,7 +109,7 @@ class _Taking:
         for kind in ("Device", "HealthcareService"):
             for resources in _batches(self._harvest.read(kind)):
                 self._resources(kind, resources)
-        if self._limit is not None:
+        if self._everything:
             self._withdraw_unseen()
 
     def _read(self, kind: str, reader: Callable[[Any], Any]) -> Iterator[Any]:
@@ -378,14 +363,10 @@ class _Taking:
             self._change.put(table, [{"id": number, "active": False} for number in held], held)
 
     def _withdraw_unseen(self) -> None:
-        """Withdraw what is here and was not in everything. Raises TooMuchWithdrawnError."""
-        assert self._limit is not None  # noqa: S101 - everything was pulled
+        """Withdraw what is here and was not in everything."""
         for table, seen in self._seen.items():
             chosen = sa.select(table.c.id).where(table.c.active, table.c.origin != Origin.OPERATOR.value)
             gone = [number for number in self._connection.execute(chosen).scalars() if number not in seen]
-            counts = getattr(self._change.tally, table.name)
-            if len(gone) + counts.withdrawn > self._before[table] * self._limit and gone:
-                raise TooMuchWithdrawnError(table.name, len(gone) + counts.withdrawn, self._before[table])
             for part in parts(gone):
                 self._withdraw(table, self._change.held(table, "id", part))
 
@@ -455,11 +436,6 @@ def counterparts(connection: sa.Connection, kind: str, technical_ids: Sequence[s
 
 def _last(connection: sa.Connection, table: sa.Table) -> int:
     return int(connection.execute(sa.select(sa.func.max(table.c.id))).scalar() or 0)
-
-
-def _active(connection: sa.Connection, table: sa.Table) -> int:
-    counted = sa.select(sa.func.count()).select_from(table).where(table.c.active)
-    return int(connection.execute(counted).scalar_one())
 
 
 def read(harvest: Harvest, kind: str, reader: Callable[[Any], Any], done: Pulled | None) -> Iterator[Any]:

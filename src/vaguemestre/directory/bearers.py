@@ -18,13 +18,13 @@ from typing import Any
 import sqlalchemy as sa
 
 from vaguemestre import clock
-from vaguemestre.directory import tables
+from vaguemestre.directory import snapshots, tables
 from vaguemestre.directory.building import LOADS, Row, last_id, names_of, practitioner_row
 from vaguemestre.directory.dossiers import Named
 from vaguemestre.directory.model import Origin
 from vaguemestre.directory.reconciliation import Changes, Reconciler, plain
 from vaguemestre.documents.words import fold
-from vaguemestre.storage.bulk import BulkSelect
+from vaguemestre.storage.bulk import Statement
 
 # The fields wanted of each line, in the order that is counted on here.
 WANTED = (
@@ -58,13 +58,13 @@ Line = tuple[str, ...]
 _ACTIVE, _ORIGIN, _REVISION = -3, -2, -1
 Bearers = tuple[int | None, int | None]
 
-_PEOPLE = BulkSelect("SELECT national_id, id FROM practitioners WHERE national_id IN {keys}")
+_PEOPLE = Statement("SELECT national_id, id FROM practitioners WHERE national_id {among_texts}")
 # First those by their own identifier: of two structures with one FINESS, the one named for it.
 _PLACES = tuple(
-    BulkSelect(f"SELECT {column}, id FROM organizations WHERE {column} IN {{keys}} ORDER BY id DESC")  # noqa: S608
+    Statement(f"SELECT {column}, id FROM organizations WHERE {column} {{among_texts}} ORDER BY id DESC")  # noqa: S608
     for column in ("siret", "finess", "technical_id")
 )
-_RANKS = BulkSelect("SELECT rpps_rank, id FROM organizations WHERE rpps_rank IN {keys} AND rpps_rank <> ''")
+_RANKS = Statement("SELECT rpps_rank, id FROM organizations WHERE rpps_rank {among_texts} AND rpps_rank <> ''")
 
 
 def find(connection: sa.Connection, lines: Iterable[Line]) -> tuple[dict[str, int], dict[str, int]]:
@@ -233,6 +233,7 @@ class AddressReconciler:
                 if before is not None:
                     del had[before[5], before[6]]
                     self._touch(before)
+                    self._leave(before)
             if before is None:
                 self._address += 1
                 row = _new_row(self._address, each, self._now, standing)
@@ -254,10 +255,13 @@ class AddressReconciler:
                 changes.changed[row[0]] = (*row[:_ACTIVE], False, row[_ORIGIN], self._change.revision)
                 tally.withdrawn += 1
                 self._touch(row)
-                if row[5] is not None:
-                    self._change.may_be_bare.add(row[5])
-                if row[6] is not None:
-                    self._change.left_places.add(row[6])
+                self._leave(row)
+
+    def _leave(self, row: Row) -> None:
+        if row[5] is not None:
+            self._change.may_be_bare.add(row[5])
+        if row[6] is not None:
+            self._change.left_places.add(row[6])
 
     def _touch(self, row: Row) -> None:
         self._bearers.add((row[5], row[6]))
@@ -280,28 +284,15 @@ class AddressReconciler:
 
     def end(self, connection: sa.Connection) -> None:
         """Stamp what the addresses that changed are shown with."""
-        people = {person for person, place in self._bearers if person is not None and place is None}
-        structures = {place for person, place in self._bearers if person is None and place is not None}
-        both = {(person, place) for person, place in self._bearers if person is not None and place is not None}
-        activities = {}
-        for number, person, place in _PRACTISING.run(connection, sorted({person for person, _ in both if person})):
-            if (person, place) in both:
-                activities[number] = (person, place)
-        people |= {person for person, place in both - set(activities.values()) if person is not None}
-        self._change.restamp(connection, tables.practitioners, people)
-        self._change.restamp(connection, tables.organizations, structures)
-        self._change.restamp(connection, tables.activities, activities)
+        snapshots.stamp_bearers(connection, self._change.revision, self._bearers)
 
 
 def _new_row(number: int, said: tuple[Any, ...], now: int, standing: Row) -> Row:
     return (number, *said[:7], "", "", None, said[7], False, "", now, *standing)
 
 
-_ADDRESSES = BulkSelect(
-    f"SELECT {', '.join(names_of(tables.addresses))} FROM addresses WHERE address_key IN {{keys}}"  # noqa: S608
-)
-_PRACTISING = BulkSelect(
-    "SELECT id, practitioner_id, organization_id FROM activities WHERE practitioner_id IN {keys} AND active"
+_ADDRESSES = Statement(
+    f"SELECT {', '.join(names_of(tables.addresses))} FROM addresses WHERE address_key {{among_texts}}"  # noqa: S608
 )
 
 

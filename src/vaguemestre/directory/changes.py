@@ -31,8 +31,6 @@ _DEFAULTS: dict[sa.Table, Row] = {
     }
     for table in (tables.practitioners, tables.activities, tables.organizations, tables.addresses)
 }
-# What shows a qualification, a card or an address.
-_SHOWN = (tables.practitioners, tables.activities, tables.organizations)
 
 
 class Change:
@@ -42,7 +40,7 @@ class Change:
         self.connection, self.origin = connection, origin
         self.tally = Tally()
         self._stamp, self._revision = stamp, 0
-        self._restamped: dict[sa.Table, set[int]] = {table: set() for table in _SHOWN}
+        self._bearers: set[tuple[int | None, int | None]] = set()
 
     @property
     def revision(self) -> int:
@@ -105,7 +103,7 @@ class Change:
         if not different:
             return
         counts: Counts = getattr(self.tally, table.name)
-        snapshots.keep(self.connection, self.revision, tables.practitioners.name, different)
+        snapshots.stamp(self.connection, self.revision, tables.practitioners.name, different)
         self._delete(table, "practitioner_id", different)
         rows = []
         for each in different:
@@ -116,7 +114,6 @@ class Change:
             ]
         if rows:
             self.connection.execute(table.insert(), rows)
-        self._restamped[tables.practitioners].update(different)
 
     def addresses(self, wanted: Iterable[Row], held: Mapping[int, Row]) -> None:
         """Make addresses as wanted; whoever bears one that changes is shown anew."""
@@ -128,32 +125,12 @@ class Change:
             or any(held[each["id"]][name] != value for name, value in ({"active": True} | each).items())
         ]
         self.put(tables.addresses, wanted, held)
-        both = [each for each in touched if each["practitioner_id"] is not None and each["organization_id"] is not None]
-        for each in touched:
-            if each["practitioner_id"] is None and each["organization_id"] is not None:
-                self._restamped[tables.organizations].add(each["organization_id"])
-            elif each["organization_id"] is None and each["practitioner_id"] is not None:
-                self._restamped[tables.practitioners].add(each["practitioner_id"])
-        activities = self.held(tables.activities, "practitioner_id", (each["practitioner_id"] for each in both))
-        shown: dict[tuple[int, int], list[int]] = {}
-        for row in activities:
-            if row["active"] and row["organization_id"] is not None:
-                shown.setdefault((row["practitioner_id"], row["organization_id"]), []).append(row["id"])
-        for each in both:
-            if found := shown.get((each["practitioner_id"], each["organization_id"])):
-                self._restamped[tables.activities].update(found)
-            else:
-                self._restamped[tables.practitioners].add(each["practitioner_id"])
+        self._bearers |= {(each["practitioner_id"], each["organization_id"]) for each in touched}
 
     def end(self) -> int:
         """Show anew what shows something changed, find people by their names; its revision, 0 where nothing changed."""
-        for table, numbers in self._restamped.items():
-            for part in parts(sorted(numbers)):
-                snapshots.keep(self.connection, self.revision, table.name, part)
-                older = table.c.revision < self.revision
-                self.connection.execute(
-                    table.update().where(table.c.id.in_(part), older).values(revision=self.revision)
-                )
+        if self._bearers:
+            snapshots.stamp_bearers(self.connection, self.revision, self._bearers)
         if self._revision:
             spellings.refresh(self.connection, self._revision - 1)
         return self._revision

@@ -17,12 +17,12 @@ from concurrent.futures import ProcessPoolExecutor
 import sqlalchemy as sa
 
 from vaguemestre import clock
-from vaguemestre.directory import extracts, labels, passages, register, snapshots, spellings, tables
+from vaguemestre.directory import extracts, labels, passages, register, snapshots, spellings, tables, withdrawals
 from vaguemestre.directory.bearers import AddressReconciler
 from vaguemestre.directory.building import Tally
 from vaguemestre.directory.dossiers import Reader
 from vaguemestre.directory.extracts import Extract
-from vaguemestre.directory.intake import BATCH, PEOPLE, Intake, Terms, WithdrawalsError
+from vaguemestre.directory.intake import BATCH, PEOPLE, Intake
 from vaguemestre.directory.model import Origin
 from vaguemestre.directory.passages import Difference
 from vaguemestre.directory.reconciliation import Reconciler
@@ -105,7 +105,8 @@ def _apply(connection: sa.Connection, intake: Intake, differences: Mapping[Kind,
         else:
             passages.note_all(connection, file, revision)
     snapshots.forget(connection, clock.now_ms() - snapshots.KEPT_MS)
-    _check_withdrawals(before, summary.tally, intake.terms)
+    if not intake.terms.accept_withdrawals:
+        withdrawals.check(before, summary.tally, intake.terms.withdrawal_limit)
     return revision
 
 
@@ -146,20 +147,3 @@ def _walk(
                 intake.watch.advance(len(now))
             yield now, lines
             after = bound or ""
-
-
-def _check_withdrawals(before: Mapping[str, int], tally: Tally, terms: Terms) -> None:
-    for name, counts in tally.named():
-        if name not in _FRENCH or terms.accept_withdrawals:
-            continue
-        if counts.withdrawn > terms.withdrawal_limit * before[name]:
-            share = 100 * counts.withdrawn / max(before[name], 1)
-            raise WithdrawalsError(
-                f"This would withdraw {counts.withdrawn} of {before[name]} {name} ({share:.1f} %): more than the limit. "
-                "Nothing was changed. Look at the files; if they are right, add --accept-withdrawals.",
-                f"Cela retirerait {counts.withdrawn} {_FRENCH[name]} sur {before[name]} ({share:.1f} %) : plus que la "
-                "limite. Rien n'a été changé. Regardez les fichiers ; s'ils sont bons, ajoutez --accept-withdrawals.",
-            )
-
-
-_FRENCH = {"practitioners": "personnes", "activities": "activités", "addresses": "adresses"}

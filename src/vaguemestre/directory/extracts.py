@@ -272,7 +272,7 @@ def _read(name: str, fields: Fields, number: int, lines: list[str], refusals: Re
             if row and not row[0]:
                 raise LineError("has no identifier", "n'a pas d'identifiant")
         except LineError as error:
-            refusals.add(name, place, error, line)
+            refusals.add(name, place if number else 0, error, line)
         else:
             if row:
                 found.append(row)

@@ -5,7 +5,6 @@ has changed nothing that is read, and the next one goes on or begins again by it
 """
 
 import contextlib
-import fcntl
 import gc
 import shutil
 import tempfile
@@ -15,7 +14,6 @@ from pathlib import Path
 from vaguemestre.directory import difference, extracts, first_edition
 from vaguemestre.directory.intake import Intake, Summary, Terms, Unwatched, Watch
 from vaguemestre.directory.register import Place
-from vaguemestre.errors import ConfigurationError
 
 
 def run(place: Place, paths: Sequence[Path], watch: Watch | None = None, terms: Terms | None = None) -> Summary:
@@ -23,7 +21,7 @@ def run(place: Place, paths: Sequence[Path], watch: Watch | None = None, terms: 
 
     Raises ExtractionError, WithdrawalsError, ConfigurationError (another import is under way), StorageFailure, OSError.
     """
-    with _alone(place.folder), _scratch(place.folder) as scratch, _seldom_collected():
+    with place.alone(), _scratch(place.folder) as scratch, _seldom_collected():
         summary = Summary([])
         summary.files = extracts.open_extracts(paths, scratch, summary.passed_over)
         summary.stamp = max(each.stamp for each in summary.files)
@@ -35,24 +33,8 @@ def run(place: Place, paths: Sequence[Path], watch: Watch | None = None, terms: 
             first_edition.build(place, intake)
         for file in summary.files:
             summary.refusals.number(file)
+        summary.refusals.first.sort(key=lambda each: (each.file, each.line))
         return summary
-
-
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock file, which ends with the process. Raises ConfigurationError."""
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with (folder / "import.lock").open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise ConfigurationError(
-                "Another import is under way. Wait for its end, or stop it.",
-                "Un autre import est en cours. Attendez sa fin, ou arrêtez-le.",
-            ) from error
-        for left in folder.glob("scratch-*"):
-            shutil.rmtree(left, ignore_errors=True)
-        yield
 
 
 @contextlib.contextmanager
@@ -68,6 +50,8 @@ def _seldom_collected() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _scratch(folder: Path) -> Iterator[Path]:
+    for left in folder.glob("scratch-*"):
+        shutil.rmtree(left, ignore_errors=True)
     made = Path(tempfile.mkdtemp(dir=folder, prefix="scratch-"))
     try:
         yield made

@@ -12,7 +12,6 @@ from vaguemestre.directory.dossiers import MOST_LINES, WANTED
 from vaguemestre.directory.extracts import Extract, Refusals, Stream
 from vaguemestre.directory.passages import KEY_COLUMN, Difference
 from vaguemestre.documents.extraction import Kind
-from vaguemestre.errors import VaguemestreError
 
 BATCH = 5000  # lines read before what they say is written
 PEOPLE = (Kind.ACTIVITIES, Kind.KNOW_HOW, Kind.DIPLOMAS, Kind.CARDS)
@@ -49,12 +48,6 @@ class Summary:
     tally: Tally = field(default_factory=Tally)
     refusals: Refusals = field(default_factory=Refusals)
     passed_over: list[str] = field(default_factory=list)
-
-
-class WithdrawalsError(VaguemestreError):
-    """The import would withdraw more than may be by mistake; nothing was changed."""
-
-    rule = "too-many-withdrawals"
 
 
 @dataclass(frozen=True, slots=True)

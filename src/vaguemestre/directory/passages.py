@@ -14,6 +14,7 @@ bits, looked at among the lines of one key in passages that differ. Measured, a 
 one core; digests of each of its lines took four times that.
 """
 
+import itertools
 import re
 from array import array
 from collections.abc import Callable, Iterable, Iterator
@@ -26,24 +27,20 @@ import sqlalchemy as sa
 from vaguemestre.directory import tables
 from vaguemestre.directory.extracts import Extract
 from vaguemestre.documents.extraction import Kind
-from vaguemestre.storage.bulk import BulkLoad, BulkSelect, Statement
+from vaguemestre.storage.bulk import BulkLoad, Statement
 
 _BLOCK = 4 << 20
 _LONGEST = 256 << 10  # octets of a passage without any cut
 _LENGTHS = 1 << 20  # a place is an offset and a length in one number, since there are many: offset * this + length
 _LOAD = BulkLoad(tables.passages, "kind", "digest", "subjects", "checks")
 _READ = 10_000
+_WRITTEN = 50_000  # in the order of digests: written as they come, each would be a page of its own
 _MOST_LINES = 500_000  # of passages that differ
 _DELETE = Statement("DELETE FROM passages WHERE kind = {value} AND digest {among}")
 
 KEY_COLUMN = {kind: "Adresse BAL" if kind is Kind.ADDRESSES else "Identification nationale PP" for kind in Kind}
 _NAMES = {kind: kind.name.lower() for kind in Kind}
-_GONE = {
-    kind: BulkSelect(
-        f"SELECT digest, subjects, checks FROM passages WHERE kind = '{name}' AND digest IN {{keys}}"  # noqa: S608
-    )
-    for kind, name in _NAMES.items()
-}
+_GONE = Statement("SELECT digest, subjects, checks FROM passages WHERE kind = {value} AND digest {among}")
 # Before which lines a file is cut: those whose number here ends with 0. Addresses have no number of their own.
 _ADDRESS_CUTS = ("Identification nationale PP", "Identification Structure")
 
@@ -128,7 +125,7 @@ def compare(
         return found
     before: set[tuple[str, int]] = set()
     gone = sorted(found.gone)
-    for _, subjects, checks in _GONE[extract.kind].run(connection, gone):
+    for _, subjects, checks in _GONE.run(connection, _NAMES[extract.kind], gone):
         before.update(zip(_keys(subjects), array("I", bytes(checks)), strict=True))
     found.keys = {key for key, _ in now ^ before}
     found.much = len(found.keys) > most
@@ -168,9 +165,12 @@ def note_all(
     """Note a whole file anew."""
     kind, lines_of = _NAMES[extract.kind], _reader(extract)
     connection.execute(tables.passages.delete().where(tables.passages.c.kind == kind))
-    rows = {digest: _packed(*lines_of(octets)) for digest, _, octets in scan(extract, advance)}
-    _LOAD.run(connection, [(kind, digest, *rows[digest]) for digest in sorted(rows)])
-    _note_file(connection, extract, array("q", rows), revision)
+    digests: set[int] = set()
+    passing = scan(extract, advance)
+    while some := {digest: _packed(*lines_of(octets)) for digest, _, octets in itertools.islice(passing, _WRITTEN)}:
+        _LOAD.run(connection, [(kind, digest, *some[digest]) for digest in sorted(some.keys() - digests)])
+        digests |= some.keys()
+    _note_file(connection, extract, array("q", digests), revision)
 
 
 def _note_file(connection: sa.Connection, extract: Extract, digests: "array[int]", revision: int) -> None:

@@ -343,26 +343,7 @@ def _write(connection: sa.Connection, operator: Operator, written: Iterable[_Dra
             }
             connection.execute(addresses.insert().values(values))
             following += 1
-        stamp(connection, revision, drafts.practitioner_id, drafts.organization_id)
-
-
-def stamp(connection: sa.Connection, revision: int, practitioner_id: int | None, organization_id: int | None) -> None:
-    """Stamp who bears an address of this person, at this place, with a revision: what it shows has changed."""
-    table = tables.organizations
-    ids: list[int | None] = [organization_id]
-    if practitioner_id is not None:
-        activities = tables.activities
-        there = sa.select(activities.c.id).where(
-            activities.c.practitioner_id == practitioner_id,
-            activities.c.organization_id == organization_id,
-            activities.c.active,
-        )
-        practised = [] if organization_id is None else list(connection.execute(there).scalars())
-        table = activities if practised else tables.practitioners
-        ids = [*practised] or [practitioner_id]
-    known = [each for each in ids if each is not None]
-    snapshots.keep(connection, revision, table.name, known)
-    connection.execute(table.update().where(table.c.id.in_(known)).values(revision=revision))
+        snapshots.stamp_bearers(connection, revision, [(drafts.practitioner_id, drafts.organization_id)])
 
 
 def _absent(address: str) -> PublicationError:

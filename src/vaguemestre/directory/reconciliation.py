@@ -25,7 +25,7 @@ from vaguemestre.directory.building import LOADS, Row, Tally, last_id, names_of,
 from vaguemestre.directory.dossiers import Dossiers, Exercise, Named, place_columns
 from vaguemestre.directory.model import Origin, Qualified
 from vaguemestre.documents.extraction import Kind
-from vaguemestre.storage.bulk import BulkSelect, Statement
+from vaguemestre.storage.bulk import Statement
 
 _EXTRACTION = Origin.EXTRACTION.value
 _STANDING = 3  # columns at the end of a row: active, origin, revision
@@ -38,31 +38,31 @@ _QUALIFICATIONS_OF = {
 }
 
 
-def _select(table: sa.Table, key: str) -> BulkSelect:
-    return BulkSelect(f"SELECT {', '.join(names_of(table))} FROM {table.name} WHERE {key} IN {{keys}}")  # noqa: S608
+def _select(table: sa.Table, key: str, among: str = "{among}") -> Statement:
+    return Statement(f"SELECT {', '.join(names_of(table))} FROM {table.name} WHERE {key} {among}")  # noqa: S608
 
 
-_PEOPLE = _select(tables.practitioners, "national_id")
+_PEOPLE = _select(tables.practitioners, "national_id", "{among_texts}")
 _QUALIFICATIONS = _select(tables.qualifications, "practitioner_id")
 _CARDS = _select(tables.cards, "practitioner_id")
 _ACTIVITIES = _select(tables.activities, "practitioner_id")
-_PLACES = _select(tables.organizations, "technical_id")
+_PLACES = _select(tables.organizations, "technical_id", "{among_texts}")
 # An address that an operator publishes does not make a person one of the register.
-_ADDRESSED = BulkSelect(
-    "SELECT DISTINCT practitioner_id FROM addresses WHERE practitioner_id IN {keys} AND active AND origin <> 'operator'"
+_ADDRESSED = Statement(
+    "SELECT DISTINCT practitioner_id FROM addresses WHERE practitioner_id {among} AND active AND origin <> 'operator'"
 )
 _TOLD = (
-    BulkSelect("SELECT DISTINCT practitioner_id FROM qualifications WHERE practitioner_id IN {keys}"),
-    BulkSelect("SELECT DISTINCT practitioner_id FROM cards WHERE practitioner_id IN {keys}"),
-    BulkSelect("SELECT DISTINCT practitioner_id FROM activities WHERE practitioner_id IN {keys} AND active"),
+    Statement("SELECT DISTINCT practitioner_id FROM qualifications WHERE practitioner_id {among}"),
+    Statement("SELECT DISTINCT practitioner_id FROM cards WHERE practitioner_id {among}"),
+    Statement("SELECT DISTINCT practitioner_id FROM activities WHERE practitioner_id {among} AND active"),
 )
-_BOXES = BulkSelect(
-    f"SELECT {', '.join(names_of(tables.addresses))} FROM addresses WHERE practitioner_id IN {{keys}} AND active"  # noqa: S608
+_BOXES = Statement(
+    f"SELECT {', '.join(names_of(tables.addresses))} FROM addresses WHERE practitioner_id {{among}} AND active"  # noqa: S608
 )
-_PRACTISED = BulkSelect("SELECT DISTINCT organization_id FROM activities WHERE organization_id IN {keys} AND active")
-_WRITTEN_TO = BulkSelect("SELECT DISTINCT organization_id FROM addresses WHERE organization_id IN {keys} AND active")
-_PARENTS = BulkSelect("SELECT DISTINCT parent_id FROM organizations WHERE parent_id IN {keys}")
-_ORIGINS = BulkSelect("SELECT id, origin FROM organizations WHERE id IN {keys} AND active")
+_PRACTISED = Statement("SELECT DISTINCT organization_id FROM activities WHERE organization_id {among} AND active")
+_WRITTEN_TO = Statement("SELECT DISTINCT organization_id FROM addresses WHERE organization_id {among} AND active")
+_PARENTS = Statement("SELECT DISTINCT parent_id FROM organizations WHERE parent_id {among}")
+_ORIGINS = Statement("SELECT id, origin FROM organizations WHERE id {among} AND active")
 
 
 @dataclass(slots=True)
@@ -304,21 +304,9 @@ class Reconciler:
         bare = sorted(self.bare_people | (set(unsure) - told))
         return sorted(set(bare) - {row[0] for row in _ADDRESSED.run(connection, bare)})
 
-    def restamp(self, connection: sa.Connection, table: sa.Table, numbers: Iterable[int]) -> None:
-        """Say of rows that what they show beside themselves has changed."""
-        wanted = sorted(set(numbers))
-        snapshots.keep(connection, self.revision, table.name, wanted)
-        statement = _RESTAMP[table]
-        for start in range(0, len(wanted), _MOST):
-            statement.run(connection, self.revision, wanted[start : start + _MOST])
-
 
 _MOST = 10_000
 _CATEGORY = names_of(tables.organizations).index("category")
-_RESTAMP = {
-    table: Statement(f"UPDATE {table.name} SET revision = {{value}} WHERE id {{among}}")  # noqa: S608
-    for table in (tables.practitioners, tables.activities, tables.organizations)
-}
 _DELETES = {
     (table, key): Statement(f"DELETE FROM {table.name} WHERE {key} {{among}}")  # noqa: S608
     for table, key in (
@@ -338,7 +326,7 @@ def _may_go(row: Row) -> bool:
     return bool(row[_ACTIVE]) and row[_ORIGIN] != Origin.OPERATOR.value
 
 
-def _rows(connection: sa.Connection, table: sa.Table, numbers: Sequence[int]) -> list[Row]:
+def _rows(connection: sa.Connection, table: sa.Table, numbers: list[int]) -> list[Row]:
     return [plain(table, row) for row in _BY_ID[table].run(connection, numbers)]
 
 
@@ -348,7 +336,7 @@ def _delete(connection: sa.Connection, table: sa.Table, key: str, numbers: Itera
         _DELETES[table, key].run(connection, wanted[start : start + _MOST])
 
 
-def _hold(connection: sa.Connection, keys: Sequence[str], dossiers: Dossiers) -> _Held:
+def _hold(connection: sa.Connection, keys: list[str], dossiers: Dossiers) -> _Held:
     people = {row[1]: plain(tables.practitioners, row) for row in _PEOPLE.run(connection, keys)}
     numbers = sorted(row[0] for row in people.values())
     qualifications: dict[int, set[tuple[str, str, str]]] = defaultdict(set)

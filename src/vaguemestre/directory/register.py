@@ -12,9 +12,10 @@ Rules:
 """
 
 import contextlib
+import fcntl
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -146,6 +147,23 @@ class Place:
         (self.folder / "next").unlink(missing_ok=True)
         if edition:
             self._remove(edition)
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Be the one on this machine that takes a source in, until the end of the process at the latest.
+
+        Raises ConfigurationError where another is; OSError.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with (self.folder / "import.lock").open("a") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise ConfigurationError(
+                    "Another import is under way. Wait for its end, or stop it.",
+                    "Un autre import est en cours. Attendez sa fin, ou arrêtez-le.",
+                ) from error
+            yield
 
     def stamp(self) -> object:
         """What changes when another edition takes the place of this one; cheap."""

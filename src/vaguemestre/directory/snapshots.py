@@ -77,6 +77,35 @@ def keep(connection: sa.Connection, revision: int, thing: str, ids: Iterable[int
             connection.execute(insert_or_ignore(connection, superseded), kept)
 
 
+def stamp(connection: sa.Connection, revision: int, thing: str, ids: Iterable[int]) -> None:
+    """Say of rows that what they show beside themselves has changed, or is about to: they are kept as they are first."""
+    table, wanted = _THINGS[thing], sorted(set(ids))
+    keep(connection, revision, thing, wanted)
+    for part in _parts(wanted):
+        connection.execute(table.update().where(table.c.id.in_(part)).values(revision=revision))
+
+
+def stamp_bearers(connection: sa.Connection, revision: int, bearers: Iterable[tuple[int | None, int | None]]) -> None:
+    """Stamp what shows the addresses of bearers: a person, an organization, or a person at one.
+
+    An address of a person at a place is shown with what they do there, and with the person where that is nothing.
+    """
+    wanted, activities = set(bearers), tables.activities
+    people = {person for person, place in wanted if person is not None and place is None}
+    places = {place for person, place in wanted if person is None and place is not None}
+    both = {(person, place) for person, place in wanted if person is not None and place is not None}
+    practised: dict[tuple[int, int], list[int]] = {}
+    columns = (activities.c.id, activities.c.practitioner_id, activities.c.organization_id)
+    for part in _parts(sorted({person for person, _ in both})):
+        found = sa.select(*columns).where(activities.c.practitioner_id.in_(part), activities.c.active)
+        for number, person, place in connection.execute(found):
+            if (person, place) in both:
+                practised.setdefault((person, place), []).append(number)
+    stamp(connection, revision, tables.organizations.name, places)
+    stamp(connection, revision, activities.name, (number for numbers in practised.values() for number in numbers))
+    stamp(connection, revision, tables.practitioners.name, people | {person for person, _ in both - practised.keys()})
+
+
 def forget(connection: sa.Connection, before: int) -> None:
     """Forget what was replaced before that time (Unix milliseconds)."""
     old = sa.select(tables.revisions.c.id).where(tables.revisions.c.at < before)

@@ -41,19 +41,20 @@ async def pull(
     progress: Progress = lambda kind, count: None,
     count: int = PAGE,
 ) -> Pulled:
-    """Follow the service. Raises NationalServiceError, ConfigurationError, TooMuchWithdrawnError, StorageFailure, OSError.
+    """Follow the service. Raises NationalServiceError, ConfigurationError, WithdrawalsError, StorageFailure, OSError.
 
     `everything`: though changes would do. `withdrawal_limit`: the share of what is there that may go; 1 allows all.
     """
-    harvest = Harvest(place.folder / "pull")
-    edition, cursor = await asyncio.to_thread(_standing, place)
-    state = await asyncio.to_thread(_resume, harvest, edition, cursor, everything)
-    await _fetch(service, harvest, state, progress, count)
-    if state.since:
-        await _fetch_missing(place, service, harvest, state)
-    done = await asyncio.to_thread(_apply, place, harvest, state, withdrawal_limit)
-    await asyncio.to_thread(harvest.clear)
-    return done
+    with place.alone():
+        harvest = Harvest(place.folder / "pull")
+        edition, cursor = await asyncio.to_thread(_standing, place)
+        state = await asyncio.to_thread(_resume, harvest, edition, cursor, everything)
+        await _fetch(service, harvest, state, progress, count)
+        if state.since:
+            await _fetch_missing(place, service, harvest, state)
+        done = await asyncio.to_thread(_apply, place, harvest, state, withdrawal_limit)
+        await asyncio.to_thread(harvest.clear)
+        return done
 
 
 def _standing(place: Place) -> tuple[str, int]:

@@ -8,52 +8,50 @@ several, each beginning with the last words of the one before, so that a phrase 
 """
 
 from array import array
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from itertools import accumulate
+from itertools import accumulate, chain
+from operator import itemgetter
 
-from vaguemestre.documents.concordance import CHAPTERS, HEAD, Concordance, Fetch, Words, numbers
+from vaguemestre.documents.concordance import CHAPTERS, HEAD, SHIFT, Concordance, Fetch, Words, numbers, shifted
+from vaguemestre.documents.words import MOST_SOUGHT
 
-PHRASE = 100
-ENTRY = 60_000  # places of an entry; they fit in two octets
-_OFTEN = 255  # times in one posting; a word that stands more often has another for the same entry
+PHRASE = MOST_SOUGHT
+ENTRY = 60_000  # places of an entry; they fit in two octets, and what is sought does not reach into the next
+_PLACE = (1 << SHIFT) - 1
 
 Passages = Sequence[Sequence[str]]
 """The words of one chapter of a message, a list for each passage: no phrase runs from one to the next."""
 
 
-class _Word:
-    """A word's postings, as they are collected."""
-
-    __slots__ = ("counts", "entries", "places")
-
-    def __init__(self) -> None:
-        self.entries = array("H")
-        self.counts = bytearray()
-        self.places = array("H")
-
-
-_Words = dict[bytes, _Word]
-
-
 def build(messages: Iterable[tuple[int, Sequence[Passages]]]) -> bytes:
     """The concordance of messages: of each its identifier and the passages of its chapters, CHAPTERS of them."""
     owners = array("q")
-    chapters: list[_Words] = [{} for _ in range(CHAPTERS)]
+    chapters: list[defaultdict[str, list[int]]] = [defaultdict(list) for _ in range(CHAPTERS)]
     for message_id, passages in messages:
         first = len(owners)
         owners.append(message_id)
         for chapter, texts in zip(chapters, passages, strict=True):
+            if sum(map(len, texts)) + len(texts) < ENTRY:
+                spot = first << SHIFT
+                for text in texts:
+                    for word in text:
+                        chapter[word].append(spot)
+                        spot += 1
+                    spot += 1  # a place between passages
+                continue
             for entry, part in enumerate(_parts(texts), first):
                 if entry == len(owners):
                     owners.append(message_id)
-                _collect(chapter, entry, part)
-    return _written(owners, chapters)
+                for place, word in part:
+                    chapter[word].append((entry << SHIFT) + place)
+    return _written(owners, [_listed(chapter) for chapter in chapters])
 
 
 def merge(parts: Sequence[bytes], gone: Collection[int] = ()) -> bytes:
     """One concordance of several, without the messages that are `gone`."""
     owners = array("q")
-    chapters: list[_Words] = [{} for _ in range(CHAPTERS)]
+    chapters: list[defaultdict[bytes, list[bytes]]] = [defaultdict(list) for _ in range(CHAPTERS)]
     for part in parts:
         fetch = _reader(part)
         opened = Concordance(fetch)
@@ -65,7 +63,7 @@ def merge(parts: Sequence[bytes], gone: Collection[int] = ()) -> bytes:
         for words, chapter in zip(chapters, opened.chapters, strict=True):
             if chapter.count:
                 _take(words, chapter, fetch, moved)
-    return _written(owners, chapters)
+    return _written(owners, [_joined(chapter) for chapter in chapters])
 
 
 def _reader(content: bytes) -> Fetch:
@@ -100,76 +98,64 @@ def _parts(texts: Passages) -> Iterator[list[tuple[int, str]]]:
         start = end - PHRASE
 
 
-def _collect(words: _Words, entry: int, placed: list[tuple[int, str]]) -> None:
-    for place, text in placed:
-        key = text.encode()
-        word = words.get(key)
-        if word is None:
-            word = words[key] = _Word()
-        if word.entries and word.entries[-1] == entry and word.counts[-1] < _OFTEN:
-            word.counts[-1] += 1
-        else:
-            word.entries.append(entry)
-            word.counts.append(1)
-        word.places.append(place)
+def _take(words: defaultdict[bytes, list[bytes]], chapter: Words, fetch: Fetch, moved: "array[int]") -> None:
+    """Add a chapter's spots to what is collected; `moved` says the new number of each entry, -1 for none."""
+    (spots,) = fetch([(chapter.start, chapter.end)])
+    ends = chapter.ends(fetch)
+    keys = chapter.lines(fetch)[1:-1].split(b"\n")
+    if -1 in moved:
+        ends, spots = _kept(ends, numbers("I", spots), moved)
+    else:
+        spots = shifted(spots, moved[0] << SHIFT)
+    start = 0
+    for key, end in zip(keys, ends, strict=True):
+        if end > start:
+            words[key].append(spots[4 * start : 4 * end])
+        start = end
 
 
-def _take(words: _Words, chapter: Words, fetch: Fetch, moved: "array[int]") -> None:
-    """Add a chapter's postings to what is collected; `moved` says the new number of each entry, -1 for none."""
-    where, counts, exactly = fetch(
-        [(chapter.entries, chapter.counts), (chapter.counts, chapter.places), (chapter.places, chapter.end)]
-    )
-    every, places = numbers("H", where), numbers("H", exactly)
-    whole = -1 not in moved
-    if whole and moved[0]:
-        every = array("H", map(moved[0].__add__, every))
-    start = low = 0
-    for key, end, high in zip(chapter.lines(fetch)[1:-1].split(b"\n"), *chapter.ends(fetch), strict=True):
-        if whole:
-            word = words.get(key)
-            if word is None:
-                word = words[key] = _Word()
-            word.entries += every[start:end]
-            word.counts += counts[start:end]
-            word.places += places[low:high]
-        else:
-            _take_kept(words, key, zip(every[start:end], counts[start:end], strict=True), places[low:high], moved)
-        start, low = end, high
+def _kept(ends: "array[int]", spots: "array[int]", moved: "array[int]") -> "tuple[array[int], bytes]":
+    """The spots of entries that stay, where these are then, and how many each word and those before it have of them."""
+    kept, counts, start = array("I"), array("I"), 0
+    for end in ends:
+        for spot in spots[start:end]:
+            entry = moved[spot >> SHIFT]
+            if entry >= 0:
+                kept.append((entry << SHIFT) + (spot & _PLACE))
+        counts.append(len(kept))
+        start = end
+    return counts, kept.tobytes()
 
 
-def _take_kept(
-    words: _Words, key: bytes, postings: Iterable[tuple[int, int]], places: "array[int]", moved: "array[int]"
-) -> None:
-    at = 0
-    for entry, count in postings:
-        if moved[entry] >= 0:
-            word = words.setdefault(key, _Word())
-            word.entries.append(moved[entry])
-            word.counts.append(count)
-            word.places += places[at : at + count]
-        at += count
+_Chapter = tuple[list[bytes], list[int], bytes]
+"""The words of a chapter, sorted by their last octets; how many spots each has; and these."""
 
 
-def _written(owners: "array[int]", chapters: Sequence[_Words]) -> bytes:
+def _listed(words: dict[str, list[int]]) -> _Chapter:
+    encoded = {key.encode(): places for key, places in words.items()}
+    keys = sorted(encoded, key=_backwards)
+    every = [encoded[key] for key in keys]
+    return keys, [*map(len, every)], array("I", [*chain.from_iterable(every)]).tobytes()
+
+
+def _joined(words: dict[bytes, list[bytes]]) -> _Chapter:
+    keys = sorted(words, key=_backwards)
+    every = [b"".join(words[key]) for key in keys]
+    return keys, [len(each) // 4 for each in every], b"".join(every)
+
+
+_backwards = itemgetter(slice(None, None, -1))
+
+
+def _written(owners: "array[int]", chapters: Sequence[_Chapter]) -> bytes:
     sizes = [len(owners)]
     lines: list[bytes] = []
     ends: list[bytes] = []
-    postings: list[bytes] = []
-    for chapter in chapters:
-        keys = sorted(chapter)
-        words = [chapter[key] for key in keys]
+    spots: list[bytes] = []
+    for keys, counts, where in chapters:
         text = b"\n" + b"\n".join(keys) + b"\n" if keys else b""
-        posted = array("I", accumulate(len(word.entries) for word in words))
-        placed = array("I", accumulate(len(word.places) for word in words))
         lines.append(text)
-        ends += (posted.tobytes(), placed.tobytes())
-        postings += [word.entries.tobytes() for word in words]
-        postings += [bytes(word.counts) for word in words]
-        postings += [word.places.tobytes() for word in words]
-        sizes += (
-            len(words),
-            len(text),
-            sum(len(word.entries) for word in words),
-            sum(len(word.places) for word in words),
-        )
-    return b"".join([HEAD.pack(*sizes), owners.tobytes(), *lines, *ends, *postings])
+        ends.append(array("I", accumulate(counts)).tobytes())
+        spots.append(where)
+        sizes += (len(keys), len(text), len(where) // 4)
+    return b"".join([HEAD.pack(*sizes), owners.tobytes(), *lines, *ends, *spots])

@@ -15,22 +15,29 @@ RFC 9051 §6.4.4.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from enum import IntEnum
+from io import BytesIO
 
 from vaguemestre.documents.addresses import Mailbox, read_addresses
 from vaguemestre.documents.compilation import Passages
 from vaguemestre.documents.concordance import CHAPTERS
 from vaguemestre.documents.encoded_words import decode_bytes, decode_words, printable
 from vaguemestre.documents.headers import HEAD_LIMIT, Summary, split_head
-from vaguemestre.documents.mime import read_message
+from vaguemestre.documents.mime import Scanner, read_message
 from vaguemestre.documents.structure import Part
-from vaguemestre.documents.text import attachment_name, part_text
-from vaguemestre.documents.transfer_encodings import UnknownEncodingError, decode
+from vaguemestre.documents.text import Read, attachment_name, part_text
+from vaguemestre.documents.transfer_encodings import UnknownEncodingError, decoder
 from vaguemestre.documents.words import LONGEST, words
 
 TEXT_LIMIT = 1_048_576
 """Of one text, attached or not, as many characters are searched."""
+
+PDF_LIMIT = 64 * 1024 * 1024
+"""A PDF that takes more octets in the message is not read. It is of no use by parts: what is needed first stands at its end."""
+
+WINDOW = 262_144
+"""A content that comes as a stream is asked for by so many octets."""
 
 _MOST_TEXT = 8 * TEXT_LIMIT  # of one message
 
@@ -77,17 +84,19 @@ def fields(head: bytes) -> list[tuple[str, str]]:
     return [(name, _unfolded(parts)) for name, parts in found if name]
 
 
-def of_head(head: bytes) -> list[Passages]:
-    """The passages of a message's header block, by chapter; its body's are empty."""
+def of_head(head: bytes, wanted: Collection[Chapter] = frozenset(Chapter)) -> list[Passages]:
+    """The passages of a message's header block, by chapter; its body's, and those not wanted, are empty."""
     passages: list[list[Sequence[str]]] = [[] for _ in range(CHAPTERS)]
     names: dict[str, None] = {}
     for name, value in fields(head):
         names[name[:LONGEST]] = None
         if name == "subject":
-            passages[Chapter.SUBJECT].append(words(decode_words(value)))
+            if Chapter.SUBJECT in wanted:
+                passages[Chapter.SUBJECT].append(words(decode_words(value)))
         elif name in ADDRESSES:
-            passages[ADDRESSES[name]] += _of_addresses(read_addresses(value), value)
-        elif searched(name):
+            if ADDRESSES[name] in wanted:
+                passages[ADDRESSES[name]] += _of_addresses(read_addresses(value), value)
+        elif Chapter.OTHER_FIELDS in wanted and searched(name):
             passages[Chapter.OTHER_FIELDS].append(words(decode_words(_BOUNDARY.sub("", value))))
     passages[Chapter.FIELD_NAMES] = [[name] for name in names]
     return [*passages]
@@ -107,25 +116,44 @@ def of_summary(summary: Summary) -> list[Passages]:
 
 def of_content(content: bytes, *, with_attachments: bool = True) -> list[Passages]:
     """The passages of a whole message; `with_attachments` the text of PDFs too."""
-    found = of_head(content[: split_head(content[:HEAD_LIMIT])])
+    return _of_parts(
+        read_message(content).part, lambda start, end: content[start:end], with_attachments=with_attachments
+    )
+
+
+def of_stream(size: int, read: Read, *, with_attachments: bool = True) -> list[Passages]:
+    """The passages of a message of any size, `of_content` without having it whole: `read` is asked for all of it once, by
+    the window, then for what is searched of it."""
+    scanner = Scanner()
+    for start in range(0, size, WINDOW):
+        scanner.feed(read(start, min(start + WINDOW, size)))
+    return _of_parts(scanner.finish().part, read, with_attachments=with_attachments)
+
+
+def _of_parts(root: Part, read: Read, *, with_attachments: bool) -> list[Passages]:
+    head = read(0, min(root.end, HEAD_LIMIT))
+    found = of_head(head[: split_head(head)])
     found[Chapter.BODY] = body = list[Sequence[str]]()
     found[Chapter.OTHER_FIELDS] = fields_of_parts = [*found[Chapter.OTHER_FIELDS]]
-    root = read_message(content).part
     left = _MOST_TEXT
     for part, said in _walk(root):
         if part is not root:
-            fields_of_parts += _of_part_head(content[part.start : part.body])
+            fields_of_parts += _of_part_head(_head(part, read))
         if name := attachment_name(part):
             body.append(words(name))
-        text = _text(content, part, min(left, TEXT_LIMIT), with_attachments)
+        text = _text(read, part, min(left, TEXT_LIMIT), with_attachments)
         left -= len(text)
         each = words(text)
         if each and not said.issuperset(each):
             said.update(each)
             body.append(each)
         if part.message is not None:
-            body += _of_embedded(content[part.message.part.start : part.message.part.body])
+            body += _of_embedded(_head(part.message.part, read))
     return found
+
+
+def _head(part: Part, read: Read) -> bytes:
+    return read(part.start, min(part.body, part.start + HEAD_LIMIT))
 
 
 def searched(name: str) -> bool:
@@ -161,18 +189,28 @@ def _walk(root: Part) -> Iterator[tuple[Part, set[str]]]:
         waiting += [(each, shared if alternative else set()) for each in reversed(part.parts)]
 
 
-def _text(content: bytes, part: Part, limit: int, with_attachments: bool) -> str:
+def _text(read: Read, part: Part, limit: int, with_attachments: bool) -> str:
     """The text of a part that has one; empty for others."""
     if part.type.lower() == b"text":
-        return part_text(part, lambda start, end: content[start:end], limit)
-    if with_attachments and limit > 0 and _is_pdf(part):
+        return part_text(part, read, limit)
+    if with_attachments and limit > 0 and part.octets <= PDF_LIMIT and _is_pdf(part):
         from vaguemestre.documents.pdf_text import pdf_text  # noqa: PLC0415 - a large library, only where it is used
 
         try:
-            return pdf_text(decode(part.encoding, content[part.body : part.end]), limit=limit)
+            return pdf_text(_decoded(read, part), limit=limit)
         except UnknownEncodingError:
             return ""
     return ""
+
+
+def _decoded(read: Read, part: Part) -> BytesIO:
+    """The body of a part, decoded as it comes: it is held once."""
+    undo = decoder(part.encoding)
+    whole = BytesIO()
+    for start in range(part.body, part.end, WINDOW):
+        whole.write(undo.decode(read(start, min(start + WINDOW, part.end))))
+    whole.write(undo.finish())
+    return whole
 
 
 def _is_pdf(part: Part) -> bool:

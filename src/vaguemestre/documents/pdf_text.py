@@ -7,14 +7,17 @@ process of its own, with bounds on its time and memory.
 ISO 32000; PDFium.
 """
 
+from typing import BinaryIO
+
 import pypdfium2
 
 PAGES = 500
 TEXT_LIMIT = 1_048_576
 
 
-def pdf_text(content: bytes, pages: int = PAGES, limit: int = TEXT_LIMIT) -> str:
-    """The text of the first `pages` pages, `limit` characters at most; an empty line between two pages."""
+def pdf_text(content: bytes | BinaryIO, pages: int = PAGES, limit: int = TEXT_LIMIT) -> str:
+    """The text of the first `pages` pages, `limit` characters at most; an empty line between two pages. A file is read as
+    it is needed, from its start."""
     texts: list[str] = []
     length = 0
     try:

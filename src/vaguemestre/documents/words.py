@@ -18,6 +18,8 @@ from collections.abc import Sequence
 
 LONGEST = 200
 STEP = LONGEST // 2
+MOST_SOUGHT = 100
+"""Of a text that is sought, as many words count."""
 
 _BEYOND_ASCII = re.compile(r"[^\x00-\x7f]+")
 _WORD = re.compile(r"[^\W_]+")
@@ -66,7 +68,7 @@ def fold(text: str) -> str:
 def words(text: str) -> list[str]:
     """The words of a text, in order."""
     found = _WORD.findall(fold(text))
-    if len(text) > LONGEST and any(len(word) > LONGEST for word in found):
+    if len(text) > LONGEST and max(map(len, found), default=0) > LONGEST:
         return [piece for word in found for piece in _pieces(word)]
     return found
 
@@ -78,13 +80,14 @@ def literal(text: str) -> str:
 
 def sought(text: str) -> list[str]:
     """The words of a text that somebody looks for: the first and the last may be parts, and then no longer than 100."""
-    found = words(text)
-    runs = _WORD.findall(fold(text))
+    runs = _WORD.findall(fold(text))[:MOST_SOUGHT]
+    found = words(" ".join(runs))[:MOST_SOUGHT]
     if not found or max(map(len, runs)) <= STEP:
         return found
     if len(runs) == 1:
         return [runs[0][:STEP]]
-    return [runs[0][-STEP:], *(piece for run in runs[1:-1] for piece in _pieces(run)), runs[-1][:STEP]]
+    every = [runs[0][-STEP:], *(piece for run in runs[1:-1] for piece in _pieces(run)), runs[-1][:STEP]]
+    return every[:MOST_SOUGHT]
 
 
 def line(found: Sequence[str]) -> str:

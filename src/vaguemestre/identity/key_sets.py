@@ -106,7 +106,7 @@ class KeySet:
         if self._keys and age > self._rhythm.refresh and self._may_try() and not self._fetching.locked():
             self._renewal = asyncio.create_task(self._renew(), name="fetch the provider's keys")
         found = self._named(header)
-        if found is None and self._may_try():
+        if found is None and (self._may_try() or self._fetching.locked()):  # a fetch under way may bring it
             await self._renew()
             found = self._named(header)
         if found is None and self._failure is not None:

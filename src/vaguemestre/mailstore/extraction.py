@@ -2,11 +2,13 @@
 
 What it keeps true: a message, or a file in it, that crashes its reader, takes all its memory or never ends costs its own
 text and nothing else; the process holds no key, no file of the store and no socket; it gives way to whoever needs the
-processor, and ends when nobody asks.
+processor, and ends when nobody asks. Whatever the size of a message, no more of it is held than what is extracted.
 
 Rules: started at the first question, ended a minute after the last; one question at a time, from any thread; killed where
 an answer takes too long, and started again for the next. `MEMORY` and `PROCESSOR_S` are limits that the process asks of
-the system before it reads anything. A question and its answer are one MessagePack value each, after its length.
+the system before it reads anything. Small messages go along with a question, many in one; of a large one only the size
+does, and the process asks back for each range that it needs. What is said either way is one MessagePack value after its
+length, but for the octets of such a range, which follow theirs as they are.
 """
 
 import os
@@ -17,19 +19,23 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import msgspec
 
 from vaguemestre.documents import compilation, passages
+from vaguemestre.documents.compilation import Passages
 from vaguemestre.errors import StorageFailure, VaguemestreError
 
 MEMORY = 1024 * 1024 * 1024
 PROCESSOR_S = 30  # for one message; a PDF of a thousand pages takes three
 _MERGE_PROCESSOR_S = 600
 _START_S = 60.0
+_SLOWEST = 4_000_000  # octets a second of a message that is asked back for, for whoever waits
+_MOST_ASKED = 8 * 1024 * 1024  # at once
+_MOST_ANSWERED = 512 * 1024 * 1024
 _LENGTH = struct.Struct("<I")
 _READY = b"ready"
 _KEPT_OF_ENVIRONMENT = ("PATH", "PYTHONPATH", "PYTHONHOME", "LANG", "LC_ALL", "TMPDIR")
@@ -55,14 +61,28 @@ class ExtractionFailure(StorageFailure):
         )
 
 
-class _Question(msgspec.Struct, array_like=True):
-    """What is asked: the concordance of a message (`content`), or one of several (`parts`) without messages `gone`."""
+Read = Callable[[int, int], bytes]
+"""Gives octets [start, end) of a content."""
 
+
+class _Question(msgspec.Struct, array_like=True):
+    """What is asked: the concordance of messages that are here (`contents`), of one that is asked back for (`message_id`,
+    `size`), or one of several (`parts`) without messages `gone`."""
+
+    contents: list[tuple[int, bytes]] = []
     message_id: int = 0
-    content: bytes = b""
+    size: int = 0
     with_attachments: bool = True
     parts: list[bytes] = []
     gone: list[int] = []
+
+
+class _Answer(msgspec.Struct, array_like=True):
+    """What is answered: a concordance, empty where there is none; or, before that, that octets [start, end) are needed."""
+
+    content: bytes = b""
+    start: int = 0
+    end: int = 0
 
 
 class Extractor:
@@ -80,10 +100,26 @@ class Extractor:
 
         Raises UnreadableMessageError, ExtractionFailure.
         """
+        return self._read(_Question([(message_id, content)]))
+
+    def read_together(self, contents: Sequence[tuple[int, bytes]]) -> bytes:
+        """The concordance of several messages, all of it or nothing.
+
+        Raises UnreadableMessageError where one of them cannot be read, ExtractionFailure.
+        """
+        return self._ask(_Question([*contents]), self._patience_s)
+
+    def read_by_parts(self, message_id: int, size: int, read: Read) -> bytes:
+        """`read` of a message that is large: `read` is called for ranges of it. Raises what that raises, and as `read`."""
+        return self._read(_Question(message_id=message_id, size=size), read)
+
+    def _read(self, question: _Question, read: Read | None = None) -> bytes:
+        patience_s = self._patience_s + question.size / _SLOWEST
         try:
-            return self._ask(_Question(message_id, content), self._patience_s)
+            return self._ask(question, patience_s, read)
         except UnreadableMessageError:
-            return self._ask(_Question(message_id, content, with_attachments=False), self._patience_s)
+            question.with_attachments = False
+            return self._ask(question, patience_s, read)
 
     def merge(self, parts: Sequence[bytes], gone: Collection[int] = ()) -> bytes:
         """What `compilation.merge` gives. Raises UnreadableMessageError where a part is none, ExtractionFailure."""
@@ -98,11 +134,11 @@ class Extractor:
         with self._lock:
             self._end()
 
-    def _ask(self, question: _Question, patience_s: float) -> bytes:
+    def _ask(self, question: _Question, patience_s: float, read: Read | None = None) -> bytes:
         asked = msgspec.msgpack.encode(question)
         with self._lock:
             for _ in range(2):
-                answer = self._exchange(asked, patience_s)
+                answer = self._exchange(asked, patience_s, read)
                 if answer:
                     return answer
                 ended = self._end()
@@ -112,17 +148,29 @@ class Extractor:
                     break  # else it had ended by itself, idle, as we asked: another takes over
         raise UnreadableMessageError
 
-    def _exchange(self, asked: bytes, patience_s: float) -> bytes | None:
+    def _exchange(self, asked: bytes, patience_s: float, read: Read | None) -> bytes | None:
         """The answer; empty or None where there is none."""
         process = self._process or self._start()
-        assert process.stdin is not None  # noqa: S101 - pipes, both of them
-        try:
-            for view in (memoryview(_LENGTH.pack(len(asked))), memoryview(asked)):
-                while view:
-                    view = view[os.write(process.stdin.fileno(), view) :]  # noqa: PLW2901
-        except OSError:
+        if not _tell(process, asked):
             return None
-        return _received(process, time.monotonic() + patience_s)
+        until = time.monotonic() + patience_s
+        while (received := _received(process, until)) is not None:
+            try:
+                answer = _decode_answer(received)
+            except msgspec.DecodeError:
+                return None
+            if answer.end <= answer.start:
+                return answer.content
+            if read is None or answer.end - answer.start > _MOST_ASKED:  # what it reads may have got hold of it
+                return None
+            try:
+                octets = read(answer.start, answer.end)
+            except BaseException:
+                self._end(kill=True)  # it waits for what does not come
+                raise
+            if not _tell(process, octets):
+                return None
+        return None
 
     def _start(self) -> "subprocess.Popen[bytes]":
         if self._closed:
@@ -143,15 +191,18 @@ class Extractor:
             raise ExtractionFailure
         return process
 
-    def _end(self) -> int:
+    def _end(self, *, kill: bool = False) -> int:
         """End what is left of the process; how it ended, 0 where by itself."""
         process, self._process = self._process, None
         if process is None:
             return 0
         with process:  # closes the pipes, and waits
-            if process.poll() is None and not _ending(process):
+            if process.poll() is None and (kill or not _ending(process)):
                 process.kill()
         return process.returncode
+
+
+_decode_answer = msgspec.msgpack.Decoder(_Answer).decode
 
 
 def _environment() -> dict[str, str]:
@@ -173,10 +224,23 @@ def _ending(process: "subprocess.Popen[bytes]") -> bool:
     return True
 
 
+def _tell(process: "subprocess.Popen[bytes]", said: bytes) -> bool:
+    """Say something to the process; whether it took all of it."""
+    assert process.stdin is not None  # noqa: S101 - a pipe
+    try:
+        for view in (memoryview(_LENGTH.pack(len(said))), memoryview(said)):
+            while view:
+                view = view[os.write(process.stdin.fileno(), view) :]  # noqa: PLW2901
+    except OSError:
+        return False
+    return True
+
+
 def _received(process: "subprocess.Popen[bytes]", until: float) -> bytes | None:
     """What the process says next; None where it ends, or says nothing by then."""
     head = _octets(process.stdout, _LENGTH.size, until)
-    return None if head is None else _octets(process.stdout, int.from_bytes(head, "little"), until)
+    length = 0 if head is None else int.from_bytes(head, "little")
+    return _octets(process.stdout, length, until) if 0 < length <= _MOST_ANSWERED else None
 
 
 def _octets(stream: Any, length: int, until: float) -> bytes | None:
@@ -199,25 +263,53 @@ def serve(questions: BinaryIO, answers: BinaryIO, niceness: int, idle_s: float) 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     decode = msgspec.msgpack.Decoder(_Question).decode
+
+    def read(start: int, end: int) -> bytes:
+        """Ask back. What comes is as long as what was asked for, or the message is cut short there."""
+        if start >= end:
+            return b""
+        _say(answers, _Answer(b"", start, end))
+        found = _heard(questions)
+        if found is None:
+            raise EOFError
+        return found
+
     _say(answers, _READY)
     while select.select([questions], [], [], idle_s)[0]:
-        head = questions.read(_LENGTH.size)
-        if len(head) < _LENGTH.size:
+        asked = _heard(questions)
+        if asked is None:
             return
         try:
-            question = decode(questions.read(*_LENGTH.unpack(head)))
-            _limit_processor(_MERGE_PROCESSOR_S if question.parts else PROCESSOR_S)
-            answer = _answer(question)
+            answer = _answer(decode(asked), read)
+        except EOFError:
+            return
         except Exception:  # whatever it is, the message cannot be read
             answer = b""
-        _say(answers, answer)
+        _say(answers, _Answer(answer))
 
 
-def _answer(question: _Question) -> bytes:
+def _heard(questions: BinaryIO) -> bytes | None:
+    head = questions.read(_LENGTH.size)
+    return questions.read(*_LENGTH.unpack(head)) if len(head) == _LENGTH.size else None
+
+
+def _answer(question: _Question, read: Read) -> bytes:
+    attached = question.with_attachments
     if question.parts:
+        _limit_processor(_MERGE_PROCESSOR_S)
         return compilation.merge(question.parts, frozenset(question.gone))
-    found = passages.of_content(question.content, with_attachments=question.with_attachments)
-    return compilation.build([(question.message_id, found)])
+    if question.size:
+        _limit_processor(PROCESSOR_S)
+        found = passages.of_stream(question.size, read, with_attachments=attached)
+        return compilation.build([(question.message_id, found)])
+    return compilation.build(
+        (message_id, _passages(content, with_attachments=attached)) for message_id, content in question.contents
+    )
+
+
+def _passages(content: bytes, *, with_attachments: bool) -> list[Passages]:
+    _limit_processor(PROCESSOR_S)
+    return passages.of_content(content, with_attachments=with_attachments)
 
 
 def _limit_processor(seconds: int) -> None:
@@ -227,9 +319,10 @@ def _limit_processor(seconds: int) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.RLIM_INFINITY))
 
 
-def _say(answers: BinaryIO, answer: bytes) -> None:
-    answers.write(_LENGTH.pack(len(answer)))
-    answers.write(answer)
+def _say(answers: BinaryIO, said: bytes | _Answer) -> None:
+    octets = said if isinstance(said, bytes) else msgspec.msgpack.encode(said)
+    answers.write(_LENGTH.pack(len(octets)))
+    answers.write(octets)
     answers.flush()
 
 

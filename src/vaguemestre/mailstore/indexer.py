@@ -9,6 +9,9 @@ first: all but the writing of rows happens outside the writer, most of it in ano
 batches and steps are small, and where this process is busy with other work, it rests nine tenths of the time: it goes on,
 slowly. What may pass, such as an object store that does not answer, is tried again later, then later still.
 
+Who searches comes before that: an account of which much waits is caught up with (`catch_up`), newest first, in a thread
+and a process beside, without rest; all who search it meanwhile wait for this one reading, and none is done twice.
+
 The words of a message that is no more leave with the next merge, at the latest a month after it.
 """
 
@@ -17,6 +20,8 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby
 
 from vaguemestre import ids, log
 from vaguemestre.clock import now_ms
@@ -25,15 +30,16 @@ from vaguemestre.documents.concordance import MOST_ENTRIES
 from vaguemestre.errors import StorageFailure
 from vaguemestre.mailstore import concordances, indexing, reading
 from vaguemestre.mailstore.concordances import STEP, Kept, Made
-from vaguemestre.mailstore.extraction import ExtractionFailure, Extractor, UnreadableMessageError
+from vaguemestre.mailstore.extraction import Extractor, UnreadableMessageError
 from vaguemestre.mailstore.indexing import OvertakenError, Waiting
 from vaguemestre.storage import sheets
 from vaguemestre.storage.blobs import BlobStore
 from vaguemestre.storage.database import Database
 from vaguemestre.storage.sealing import UnsealingFailure
 
-BATCH = 32
+BATCH = 256
 _BATCH_S = 2.0
+_BATCH_OCTETS = 16 * 1024 * 1024  # of concordances
 _FAN = 8
 MOST_OCTETS = 32 * 1024 * 1024  # of one concordance; while it is made, this process holds it some four times
 _PAUSES_MS = (60_000, 600_000, 3_600_000, 4 * 3_600_000, 12 * 3_600_000)  # before what may pass is tried again
@@ -48,17 +54,21 @@ _log = log.get("mailstore.indexer")
 
 
 class Indexer:
-    """The worker of one process: one thread at a time, but `close` from any."""
+    """The worker of one process: one thread at a time, but `close` from any; `catch_up` from one event loop."""
 
     def __init__(self, database: Database, store: BlobStore, extractor: Extractor | None = None) -> None:
         self._database = database
         self._store = store
         self._extractor = extractor or Extractor()
+        self._hastening = extractor or Extractor(niceness=5)  # somebody waits for it
+        self._threads = ThreadPoolExecutor(1, thread_name_prefix="catch up")
+        self._caught_up: dict[int, asyncio.Task[None]] = {}  # accounts for which somebody waits
         self._stopping = threading.Event()
         self._working = threading.Lock()
         self._after = -1  # the account that had its turn last
         self._next_upkeep = self._not_before = 0.0
         self._worked_since = time.monotonic()
+        self._unmerged: set[int] = set()
         self._unmergeable: set[int] = set()
 
     async def turn(self) -> None:
@@ -67,41 +77,46 @@ class Indexer:
 
     async def stop(self) -> None:
         """`close`, and wait until nothing is under way."""
+        self._stopping.set()
         await asyncio.to_thread(self.close)
+        await asyncio.to_thread(self._threads.shutdown)
         await asyncio.to_thread(self._working.acquire)
+
+    async def catch_up(self, account_id: int) -> None:
+        """Return once all that waits of an account at this moment was read; what could not be, is left to the search.
+
+        Those who ask for one account meanwhile share the work.
+        """
+        under_way = self._caught_up.get(account_id)
+        if under_way is None:
+            under_way = asyncio.create_task(self._catching_up(account_id))
+            self._caught_up[account_id] = under_way
+            under_way.add_done_callback(lambda _: self._caught_up.pop(account_id, None))
+        await asyncio.shield(under_way)
+
+    async def _catching_up(self, account_id: int) -> None:
+        """A batch at a time, so that accounts take turns here too."""
+        up_to = ids.next_id()
+        loop = asyncio.get_running_loop()
+        while not self._stopping.is_set() and await loop.run_in_executor(
+            self._threads, self._catch_up, account_id, up_to
+        ):
+            pass
 
     def close(self) -> None:
         """Stop at the next line; what was under way is done again by the next worker."""
         self._stopping.set()
         self._extractor.close()
+        self._hastening.close()
 
     def work(self, limit: int = BATCH) -> int:
         """Index some of the messages that wait; how many were, or were put off. Raises StorageFailure."""
-        read: defaultdict[int, list[bytes]] = defaultdict(list)
-        indexed: defaultdict[int, list[int]] = defaultdict(list)
-        late: list[tuple[Waiting, int]] = []
-        end = time.monotonic() + _BATCH_S
-        for waiting in self._database.read(indexing.due, self._after, limit):
-            self._after = waiting.account_id
-            content = self._read(waiting)
-            if content is None:
-                late.append((waiting, now_ms() + _PAUSES_MS[waiting.attempts]))
-            else:
-                read[waiting.account_id].append(content)
-                indexed[waiting.account_id].append(waiting.message_id)
-            if time.monotonic() > end:
-                break
-        if late:
-            self._database.write(indexing.put_off, late)
-        if read:
-            made = [self._made(account_id, parts) for account_id, parts in read.items()]
-            try:
-                self._database.write(indexing.settle, made, indexed)
-            except OvertakenError:
-                _log.info("messages were indexed by another process", messages=sum(map(len, indexed.values())))
-        for account_id in read:
-            self._merge_due(account_id)
-        return len(late) + sum(map(len, indexed.values()))
+        batch = self._due(limit)
+        count, self._after = self._index(batch, self._extractor) if batch else (0, self._after)
+        for account_id in self._unmerged - self._caught_up.keys():
+            self._unmerged.discard(account_id)
+            self._merge_due(account_id, self._extractor)
+        return count
 
     def keep_up(self) -> None:
         """Delete what concordances left behind, and the words of messages that are no more. Raises StorageFailure."""
@@ -141,34 +156,89 @@ class Indexer:
             pause = _PAUSE_S
         self._worked_since = time.monotonic()
 
-    def _read(self, waiting: Waiting) -> bytes | None:
-        """The concordance of a message; None where it may be had later."""
+    def _due(self, limit: int) -> list[Waiting]:
+        """What is to be read next, but for the accounts that are being caught up with."""
+        for _ in range(2):
+            batch = self._database.read(indexing.due, self._after, limit)
+            others = [each for each in batch if each.account_id not in self._caught_up]
+            if others or not batch:
+                return others
+            self._after = batch[-1].account_id
+        return []
+
+    def _catch_up(self, account_id: int, up_to: int) -> bool:
+        """Index some of what waits of an account up to a message; whether there may be more."""
         try:
-            content = self._database.read(reading.content, self._store, waiting.blob_id)
-            return self._extractor.read(waiting.message_id, content)
-        except ExtractionFailure:
-            raise
-        except (UnsealingFailure, UnreadableMessageError) as error:
-            why = type(error).__name__
-        except StorageFailure as error:
-            if waiting.attempts < len(_PAUSES_MS):
-                _log.warning("message read later", message=ids.to_text(waiting.message_id), why=error.en)
-                return None
-            why = type(error).__name__
-        return self._database.read(reading.set_aside, waiting.message_id, why)
+            batch = self._database.read(indexing.due_of, account_id, up_to, BATCH)
+            if not batch or not self._index(batch, self._hastening)[0]:
+                return False
+            self._merge_due(account_id, self._hastening)  # many small ones would make the search slow that waits
+            return True
+        except StorageFailure as error:  # whoever searches will read what is left, and hear of it
+            if not self._stopping.is_set():
+                _log.warning("an account is not caught up with", account=ids.to_text(account_id), why=error.en)
+            return False
 
-    def _made(self, account_id: int, parts: Sequence[bytes]) -> Made:
-        content = parts[0] if len(parts) == 1 else self._extractor.merge(parts)
-        return concordances.seal(self._store.ring, account_id, content)
+    def _index(self, batch: Sequence[Waiting], extractor: Extractor) -> tuple[int, int]:
+        """Index messages of a batch, as many as its bounds allow: how many were, or were put off, and the last account."""
+        last = -1
+        read: defaultdict[int, list[bytes]] = defaultdict(list)
+        indexed: defaultdict[int, list[int]] = defaultdict(list)
+        late: list[tuple[Waiting, int]] = []
+        end, room = time.monotonic() + _BATCH_S, _BATCH_OCTETS
+        opened = self._database.read(self._store.open_all, [each.blob_id for each in batch])
+        for account_id, some in groupby(batch, key=lambda each: each.account_id):
+            waiting = {each.message_id: each for each in some}
+            contents = [(each.message_id, each.blob_id) for each in waiting.values()]
+            for message_ids, found, failure in reading.read(extractor, contents, opened):
+                content = found if failure is None else self._instead(waiting[message_ids[0]], failure)
+                if content is None:
+                    first = waiting[message_ids[0]]
+                    late.append((first, now_ms() + _PAUSES_MS[first.attempts]))
+                else:
+                    read[account_id].append(content)
+                    indexed[account_id] += message_ids
+                    room -= len(content)
+                if room < 0 or time.monotonic() > end:
+                    break
+            last = account_id
+            if room < 0 or time.monotonic() > end:
+                break
+        if late:
+            self._database.write(indexing.put_off, late)
+        if read:
+            made = [each for account_id, parts in read.items() for each in self._made(account_id, parts, extractor)]
+            try:
+                self._database.write(indexing.settle, made, indexed)
+            except OvertakenError:
+                _log.info("messages were indexed by another process", messages=sum(map(len, indexed.values())))
+        self._unmerged.update(read)
+        return len(late) + sum(map(len, indexed.values())), last
 
-    def _merge_due(self, account_id: int) -> None:
+    def _instead(self, waiting: Waiting, failure: StorageFailure | UnreadableMessageError) -> bytes | None:
+        """What stands in for the concordance of a message that was not read; None where it may be had later."""
+        may_pass = isinstance(failure, StorageFailure) and not isinstance(failure, UnsealingFailure)
+        if may_pass and waiting.attempts < len(_PAUSES_MS):
+            _log.warning("message read later", message=ids.to_text(waiting.message_id), why=failure.en)
+            return None
+        return self._database.read(reading.set_aside, waiting.message_id, type(failure).__name__)
+
+    def _made(self, account_id: int, parts: Sequence[bytes], extractor: Extractor) -> list[Made]:
+        if len(parts) > 1:
+            try:
+                parts = [extractor.merge(parts)]
+            except UnreadableMessageError:  # too much at once: they stay as they are
+                _log.warning("what was read is not merged", account=ids.to_text(account_id), parts=len(parts))
+        return [concordances.seal(self._store.ring, account_id, content) for content in parts]
+
+    def _merge_due(self, account_id: int, extractor: Extractor) -> None:
         while account_id not in self._unmergeable and not self._stopping.is_set():
             kept = self._database.read(concordances.of_account, account_id)
             chosen = [kept[place] for place in together([(each.entries, each.volume.size) for each in kept])]
             if not chosen:
                 return
             gone = self._database.read(indexing.forgotten_of, account_id)
-            self._replace(account_id, chosen, set(gone))
+            self._replace(account_id, chosen, set(gone), extractor)
 
     def _purge(self, account_id: int, before: int) -> None:
         """Write again the concordances that lost many messages, or one long ago."""
@@ -177,19 +247,19 @@ class Indexer:
         for kept in self._database.read(concordances.of_account, account_id):
             lost = gone.keys() & set(self._database.read(concordances.owners, self._store.ring, kept))
             if indexing.worth_purging(kept.entries, [gone[each] for each in lost], before):
-                self._replace(account_id, [kept], lost)
+                self._replace(account_id, [kept], lost, self._extractor)
             else:
                 held |= lost
         # What none holds was never indexed; after a day, nothing that was under way then can show it any more.
         unheld = [each for each, at in gone.items() if each not in held and at < now_ms() - _DAY_MS]
         self._database.write(indexing.no_more_forgotten, account_id, unheld)
 
-    def _replace(self, account_id: int, chosen: Sequence[Kept], gone: set[int]) -> None:
+    def _replace(self, account_id: int, chosen: Sequence[Kept], gone: set[int], extractor: Extractor) -> None:
         """Put one concordance in place of several, without the messages that are gone; in small steps where it is large."""
         try:
             parts = [self._database.read(concordances.whole, self._store.ring, each) for each in chosen]
             purged = gone & {owner for part in parts for owner in compilation.owners(part)}
-            content = self._extractor.merge(parts, purged)
+            content = extractor.merge(parts, purged)
         except UnsealingFailure:  # damaged on disk; all that was in it is in the messages
             _log.error("search of an account is made anew", account=ids.to_text(account_id))
             self._database.write(indexing.reindex, account_id)
@@ -200,7 +270,7 @@ class Indexer:
             return
         made = concordances.seal(self._store.ring, account_id, content)
         if made.in_steps:
-            self._write_in_steps(made)
+            self._write_in_steps(made, hurried=extractor is self._hastening)
         try:
             self._database.write(indexing.replace, made, chosen, sorted(purged))
         except OvertakenError:
@@ -208,17 +278,19 @@ class Indexer:
             return
         if not concordances.is_small(chosen):
             for each in chosen:
-                self._sweep(each.volume.id)
+                self._sweep(each.volume.id, hurried=extractor is self._hastening)
 
-    def _write_in_steps(self, made: Made) -> None:
+    def _write_in_steps(self, made: Made, *, hurried: bool) -> None:
         self._database.write(concordances.begin, made)
         for start in range(0, len(made.sheets), STEP):
-            self._give_way()
+            if not hurried:
+                self._give_way()
             self._database.write(sheets.insert, made.volume.id, made.sheets[start : start + STEP], start)
 
-    def _sweep(self, volume_id: int) -> None:
+    def _sweep(self, volume_id: int, *, hurried: bool = False) -> None:
         while not self._stopping.is_set():
-            self._give_way()
+            if not hurried:
+                self._give_way()
             if self._database.write(concordances.sweep, volume_id):
                 return
 

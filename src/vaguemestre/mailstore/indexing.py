@@ -25,6 +25,10 @@ _DUE = Statement(
     "SELECT account_id, message_id, blob_id, attempts FROM to_index WHERE account_id > {value} AND due_at <= {value}"
     " ORDER BY account_id, message_id LIMIT {value}"
 )
+_DUE_OF = Statement(
+    "SELECT account_id, message_id, blob_id, attempts FROM to_index WHERE account_id = {value} AND message_id <= {value}"
+    " AND due_at <= {value} ORDER BY message_id DESC LIMIT {value}"
+)
 _TAKE = Statement("DELETE FROM to_index WHERE account_id = {value} AND message_id {among} RETURNING message_id")
 _PUT_OFF = Statement(
     "UPDATE to_index SET attempts = attempts + 1, due_at = {value} WHERE account_id = {value} AND message_id = {value}"
@@ -97,6 +101,11 @@ def due(connection: sa.Connection, after: int, limit: int) -> list[Waiting]:
     if not rows and after >= 0:
         rows = _DUE.run(connection, -1, now, limit)
     return [Waiting(*row) for row in rows]
+
+
+def due_of(connection: sa.Connection, account_id: int, up_to: int, limit: int) -> list[Waiting]:
+    """Messages of an account to be indexed now, up to this one, newest first."""
+    return [Waiting(*row) for row in _DUE_OF.run(connection, account_id, up_to, now_ms(), limit)]
 
 
 def settle(connection: sa.Connection, made: Sequence[Made], indexed: Mapping[int, Sequence[int]]) -> None:

@@ -1,58 +1,102 @@
-"""Reading of messages for search: what is taken of a content, and what stands in for one that cannot be read.
+"""Reading of messages for search: what is taken of contents, and what stands in for one that cannot be read.
 
 What it keeps true: a message that does not open, or whose reader fails, is searched by what lists show of it, and
-stops nothing. What may pass, a store that does not answer for a while, raises instead: nobody is told less than there is.
+stops nothing. What may pass, a store that does not answer for a while, is said: nobody is told less than there is.
 
-Bound: the first 16 MB of a content; an answer says nothing of what comes after, which is files, encoded.
+Bounds: small contents are handed over together, up to TOGETHER octets; of one larger than SMALL, only the ranges that its
+reader asks for, one at a time.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import msgspec
 import sqlalchemy as sa
 
 from vaguemestre import ids, log
 from vaguemestre.documents import compilation, passages
-from vaguemestre.documents.compilation import Passages
-from vaguemestre.documents.headers import HEAD_LIMIT, Summary, split_head
-from vaguemestre.mailstore.extraction import Extractor, UnreadableMessageError
+from vaguemestre.documents.headers import HEAD_LIMIT, Summary
+from vaguemestre.errors import StorageFailure
+from vaguemestre.mailstore.extraction import ExtractionFailure, Extractor, UnreadableMessageError
 from vaguemestre.mailstore.tables import messages
-from vaguemestre.storage.blobs import BlobStore
+from vaguemestre.storage.blobs import BlobReader, BlobStore
 from vaguemestre.storage.sealing import UnsealingFailure
 
-CONTENT_LIMIT = 16 * 1024 * 1024  # read whole, here and in the process that extracts, in a few copies
+SMALL = 1_048_576
+TOGETHER = 2 * SMALL
+
+_STEP = 256  # contents opened at once
 
 _decode = msgspec.json.Decoder(Summary).decode
 _log = log.get("mailstore.reading")
 
 
-def concordance(
-    connection: sa.Connection, store: BlobStore, extractor: Extractor, message_id: int, blob_id: int
-) -> bytes:
-    """The concordance of one message. Raises StorageFailure for what may pass."""
-    try:
-        return extractor.read(message_id, content(connection, store, blob_id))
-    except (UnsealingFailure, UnreadableMessageError) as error:
-        return set_aside(connection, message_id, type(error).__name__)
+class Read(NamedTuple):
+    """The concordance of some messages; or why there is none of this one."""
+
+    message_ids: list[int]
+    content: bytes
+    failure: StorageFailure | UnreadableMessageError | None = None
 
 
-def content(connection: sa.Connection, store: BlobStore, blob_id: int) -> bytes:
-    """What is read of a content. Raises UnsealingFailure where it does not open, StorageFailure for what may pass."""
-    return store.open(connection, blob_id).read_range(0, CONTENT_LIMIT)
+def read(extractor: Extractor, contents: Sequence[tuple[int, int]], opened: Mapping[int, BlobReader]) -> Iterator[Read]:
+    """The concordances of messages, given each's identifier and content's; small ones share one. A content that is not
+    `opened` does not open. Raises ExtractionFailure."""
+    together: list[tuple[int, bytes]] = []
+    octets = 0
+    for message_id, blob_id in contents:
+        blob = opened.get(blob_id)
+        if blob is not None and blob.size > SMALL:
+            yield _by_parts(extractor, message_id, blob)
+            continue
+        try:
+            if blob is None:
+                raise UnsealingFailure
+            together.append((message_id, blob.read()))
+            octets += blob.size
+        except StorageFailure as error:
+            yield Read([message_id], b"", error)
+            continue
+        if octets >= TOGETHER:
+            yield from _together(extractor, together)
+            together, octets = [], 0
+    yield from _together(extractor, together)
 
 
-def head(connection: sa.Connection, store: BlobStore, blob_id: int) -> bytes:
-    """What is read of a header, and what may follow it. Raises as `content`."""
-    return store.open(connection, blob_id).read_range(0, HEAD_LIMIT)
+def read_now(
+    connection: sa.Connection, store: BlobStore, extractor: Extractor, contents: Sequence[tuple[int, int]]
+) -> Iterator[bytes]:
+    """`read` of whatever number of messages, each in one concordance. Raises StorageFailure for what may pass."""
+    for start in range(0, len(contents), _STEP):
+        some = contents[start : start + _STEP]
+        for message_ids, content, failure in read(
+            extractor, some, store.open_all(connection, [each for _, each in some])
+        ):
+            if isinstance(failure, UnsealingFailure | UnreadableMessageError):
+                yield set_aside(connection, message_ids[0], type(failure).__name__)
+            elif failure is not None:
+                raise failure
+            else:
+                yield content
 
 
-def header(connection: sa.Connection, store: BlobStore, message_id: int, blob_id: int) -> Sequence[Passages]:
-    """The passages of a message's header. Raises StorageFailure for what may pass."""
-    try:
-        read = head(connection, store, blob_id)
-    except UnsealingFailure:
-        return passages.of_summary(_summary(connection, message_id) or Summary())
-    return passages.of_head(read[: split_head(read)])
+def heads(
+    connection: sa.Connection, store: BlobStore, contents: Sequence[tuple[int, int]]
+) -> Iterator[tuple[int, bytes | None]]:
+    """What is read of each message's header, and what may follow it; None where it does not open. Raises StorageFailure."""
+    for start in range(0, len(contents), _STEP):
+        some = contents[start : start + _STEP]
+        opened = store.open_all(connection, [blob_id for _, blob_id in some])
+        for message_id, blob_id in some:
+            try:
+                yield message_id, opened[blob_id].read_range(0, HEAD_LIMIT) if blob_id in opened else None
+            except UnsealingFailure:
+                yield message_id, None
+
+
+def shown(connection: sa.Connection, message_id: int) -> Summary:
+    """What lists show of a message; nothing where it is no more."""
+    return _summary(connection, message_id) or Summary()
 
 
 def set_aside(connection: sa.Connection, message_id: int, why: str) -> bytes:
@@ -61,6 +105,31 @@ def set_aside(connection: sa.Connection, message_id: int, why: str) -> bytes:
     if found is not None:
         _log.warning("message set aside", message=ids.to_text(message_id), why=why)
     return compilation.build([(message_id, passages.of_summary(found or Summary()))])
+
+
+def _together(extractor: Extractor, contents: Sequence[tuple[int, bytes]]) -> Iterator[Read]:
+    if len(contents) > 1:
+        try:
+            yield Read([message_id for message_id, _ in contents], extractor.read_together(contents))
+        except UnreadableMessageError:  # one of them; which, is seen when each is read alone
+            pass
+        else:
+            return
+    for message_id, content in contents:
+        try:
+            yield Read([message_id], extractor.read(message_id, content))
+        except UnreadableMessageError as error:
+            yield Read([message_id], b"", error)
+
+
+def _by_parts(extractor: Extractor, message_id: int, blob: BlobReader) -> Read:
+    try:
+        found = extractor.read_by_parts(message_id, blob.size, lambda start, end: blob.read_range(start, end - start))
+        return Read([message_id], found)
+    except ExtractionFailure:
+        raise
+    except (StorageFailure, UnreadableMessageError) as error:
+        return Read([message_id], b"", error)
 
 
 def _summary(connection: sa.Connection, message_id: int) -> Summary | None:

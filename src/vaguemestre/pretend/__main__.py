@@ -5,9 +5,11 @@ Prints one line of JSON once both ports answer: the issuer, and where people are
 """
 
 import asyncio
+import contextlib
 import signal
 import socket
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -45,10 +47,22 @@ async def run(wanted: Wanted) -> None:
         await server.start()
     print(msgspec.json.encode({"issuer": provider.issuer, "authorize": authorize}).decode(), flush=True)  # noqa: T201
     if wanted.ends_with_input:
-        asyncio.get_running_loop().run_in_executor(None, sys.stdin.read).add_done_callback(lambda _: stop.set())
+        _at_end_of_input(stop)
     await stop.wait()
     for server in servers:
         await server.stop()
+
+
+def _at_end_of_input(stop: asyncio.Event) -> None:
+    """Stop when nobody holds the other end of standard input any more. A thread that nothing waits for: it may never end."""
+    loop = asyncio.get_running_loop()
+
+    def wait() -> None:
+        sys.stdin.read()
+        with contextlib.suppress(RuntimeError):  # stopped already
+            loop.call_soon_threadsafe(stop.set)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def _free() -> int:

@@ -52,6 +52,8 @@ async def running(
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.terminate()
+        if process.stdin is not None:
+            process.stdin.close()  # what it waits for, beside the signal
         await process.wait()
 
 

@@ -22,6 +22,7 @@ import sqlalchemy as sa
 _numbers = msgspec.json.Decoder(list[int]).decode
 _texts = msgspec.json.Decoder(dict[int, str]).decode
 
+_AMONG = "IN (SELECT value FROM json_each(?))"
 _MOST_VALUES = 30_000  # SQLite binds 32,766 in a statement, PostgreSQL 65,535
 
 
@@ -110,17 +111,17 @@ class BulkSelect:
 class Statement:
     """A statement of the driver's own, the same text for one row and for a hundred thousand.
 
-    In `text`, `{value}` stands for a value, and `{among}` after a column for "is among these whole numbers". What differs
-    by store is given whole as `postgresql`.
+    In `text`, `{value}` stands for a value, `{among}` after a column for "is among these whole numbers", and
+    `{among_texts}` for "is among these texts". What differs by store is given whole as `postgresql`.
     """
 
     def __init__(self, text: str, *, postgresql: str = "", lock: bool = False) -> None:
-        self._sqlite = text.format(value="?", among="IN (SELECT value FROM json_each(?))")
-        server = (postgresql or text).format(value="%s", among="= ANY(%s::bigint[])")
+        self._sqlite = text.format(value="?", among=_AMONG, among_texts=_AMONG)
+        server = (postgresql or text).format(value="%s", among="= ANY(%s::bigint[])", among_texts="= ANY(%s::text[])")
         self._postgresql = server + (" FOR UPDATE" if lock else "")
 
     def run(self, connection: sa.Connection, *values: Any) -> list[Any]:
-        """The rows it gives, if any. A list of whole numbers is one value; with `lock`, rows are held until the end."""
+        """The rows it gives, if any. A list of numbers, or of texts, is one value; with `lock`, rows are held until the end."""
         if connection.dialect.name == "postgresql":
             cursor = _execute(connection, self._postgresql, values)
         else:
@@ -167,8 +168,8 @@ def _unpacked(packed: bytes | None) -> "array[int]":
     return numbers
 
 
-def _json(numbers: list[int]) -> str:
-    return msgspec.json.encode(numbers).decode()
+def _json(values: list[int] | list[str]) -> str:
+    return msgspec.json.encode(values).decode()
 
 
 def _execute(connection: sa.Connection, text: str, values: Iterable[Any], **options: Any) -> Any:

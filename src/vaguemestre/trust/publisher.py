@@ -10,6 +10,7 @@ configures), `root.crl`, `issuing.crl`, `revoked.json`, `allow-list.xml`.
 Profile: spec trust-space §1 "Signer", "DN form" and §2 "PKI"; RFC 5280 §4 and §5; RFC 6960 §4.2.
 """
 
+import ipaddress
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -142,14 +143,15 @@ class Authority:
     def issue(self, name: DistinguishedName, hosts: Iterable[str], life: Life) -> Credential:
         """A new operator certificate, RSA-2048, for TLS as server and as client, valid from `life[0]` to `life[1]`.
 
-        `hosts`: names for the subjectAltName. Raises DistinguishedNameError, ValueError (dates in the wrong order).
+        `hosts`: names, or addresses of the network, for the subjectAltName. Raises DistinguishedNameError, ValueError (dates
+        in the wrong order).
         """
         settings = self._settings()
         key = _new_key(_LEAF_BITS)
         builder = (
             _leaf_builder(self.issuing, name, key, life, _TLS_PURPOSES)
             .add_extension(_usage(digital_signature=True, key_encipherment=True), critical=True)
-            .add_extension(x509.SubjectAlternativeName([x509.DNSName(host) for host in hosts]), critical=False)
+            .add_extension(x509.SubjectAlternativeName([_alternative(host) for host in hosts]), critical=False)
         )
         if settings["crl_url"]:
             point = x509.DistributionPoint([x509.UniformResourceIdentifier(settings["crl_url"])], None, None, None)
@@ -254,6 +256,13 @@ class Authority:
 
     def _record(self, settings: dict[str, Any]) -> None:
         keep(self._folder / "revoked.json", json.dumps(settings, indent=1).encode())
+
+
+def _alternative(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)
 
 
 def _new_key(bits: int) -> rsa.RSAPrivateKey:

@@ -443,6 +443,16 @@ def test_a_result_is_kept_up_to_date(filled: ImapPeer, two: ImapPeer) -> None:
     assert filled.ok("NOOP").of("ESEARCH") == []
 
 
+def test_a_search_right_after_much_was_filed_finds_all_of_it(one: ImapPeer, two: ImapPeer) -> None:
+    for number in range(60):
+        one.append(letter(f"Bilan {number}", f"Le patient {number} va {'mieux' if number % 3 else 'bien'}.\r\n"))
+    for each in (one, two):
+        each.ok("NOOP")
+        assert each.search("TEXT bien") == [*range(1, 61, 3)]
+        assert each.search('BODY "patient 59"') == [60]
+        assert each.search("58:60 SUBJECT bilan") == [58, 59, 60]
+
+
 @needs("CONTEXT=SEARCH")
 @deviates("dovecot", "keeps searches of text up to date too")
 def test_a_search_of_text_is_answered_and_said_not_to_be_kept_up_to_date(filled: ImapPeer) -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from vaguemestre.documents import compilation
 from vaguemestre.documents.compilation import ENTRY, PHRASE, Passages
 from vaguemestre.documents.concordance import CHAPTERS, Concordance, Fetch, beginning, being, containing, ending
+from vaguemestre.documents.words import MOST_SOUGHT, sought
 
 _WORDS = st.text("abc", min_size=1, max_size=4)
 _PASSAGES = st.lists(st.lists(_WORDS, max_size=8), max_size=3)
@@ -68,7 +69,7 @@ def test_what_is_merged_finds_what_its_parts_did_but_for_what_is_gone(
 
 @given(st.sets(st.text("abé", min_size=1, max_size=5), max_size=12), st.text("abé", min_size=1, max_size=3))
 def test_words_are_found_by_any_part_and_by_their_borders(known: set[str], part: str) -> None:
-    every = sorted(word.encode() for word in known)
+    every = sorted((word.encode() for word in known), key=lambda word: word[::-1])
     lines = b"\n" + b"\n".join(every) + b"\n" if every else b""
     needle = part.encode()
 
@@ -83,11 +84,52 @@ def test_words_are_found_by_any_part_and_by_their_borders(known: set[str], part:
 
 @pytest.mark.parametrize("share", [1, 2, 7, 9, 1000])
 def test_many_words_that_fit_are_found_as_few_are(share: int) -> None:
-    every = sorted(f"{number:05}{'x' if number % share == 0 else 'y'}".encode() for number in range(5000))
+    known = (f"{'x' if number % share == 0 else 'y'}{number:05}".encode() for number in range(5000))
+    every = sorted(known, key=lambda word: word[::-1])
     lines = b"\n" + b"\n".join(every) + b"\n"
-    fitting = [number for number in range(5000) if number % share == 0]
-    for ranges in (containing(lines, b"x"), ending(lines, b"x")):
+    fitting = [number for number, word in enumerate(every) if word.startswith(b"x")]
+    for ranges in (containing(lines, b"x"), beginning(lines, b"x")):
         assert [number for first, end in ranges for number in range(first, end)] == fitting
+
+
+@pytest.mark.parametrize("without", [0, 1, 150])
+@pytest.mark.parametrize("often", [[], ["xavier"], ["xavier", "axe"]])
+def test_a_part_of_a_hundred_words_finds_every_message_with_one(without: int, often: list[str]) -> None:
+    messages = [(number, [[f"x{number}", f"y{number}", *(often if number % 3 else [])]]) for number in range(200)]
+    messages += [(1000 + number, [[f"y{number}"]]) for number in range(without)]
+    content = compilation.build([(number, _message(passages)) for number, passages in messages])
+    assert _having(content, 0, ["x"]) == set(range(200))
+    assert _having(content, 0, ["y"]) == {number for number, _ in messages}
+    assert _having(content, 0, ["x1"]) == {number for number in range(200) if str(number).startswith("1")}
+
+
+@pytest.mark.parametrize("other", range(0, 200, 37))
+def test_a_message_without_the_words_that_stand_most_often_is_found_by_its_own(other: int) -> None:
+    messages = [
+        (number, [[f"x{number}", f"y{number}", *(["xavier"] if number != other else [])]]) for number in range(200)
+    ]
+    content = compilation.build([(number, _message(passages)) for number, passages in messages])
+    assert _having(content, 0, ["x"]) == set(range(200))
+
+
+def test_a_few_spots_are_looked_up_among_many() -> None:
+    often = ["le", "de"] * 400
+    messages = [(number, [[*often, f"rare{number}", "de", "le", "cas"]]) for number in range(20)]
+    content = compilation.build([(number, _message(passages)) for number, passages in messages])
+    assert _having(content, 0, ["le", "de", "rare7", "de", "le", "cas"]) == {7}
+    assert _having(content, 0, ["de", "rare7", "de", "le"]) == {7}
+    assert _having(content, 0, ["le", "rare7", "de", "le"]) == set()
+    assert _having(content, 0, ["de", "rare7", "le", "cas"]) == set()
+    assert _having(content, 0, ["rare7", "de", "le", "cas"]) == {7}
+    assert _having(content, 0, ["rare7", "de", "de", "cas"]) == set()
+
+
+@pytest.mark.parametrize("before", [0, ENTRY - PHRASE, ENTRY - 1, 2 * ENTRY])
+def test_a_text_of_any_length_is_sought_by_its_first_words(before: int) -> None:
+    text = [f"w{number}" for number in range(300)]
+    content = compilation.build([(1, _message([["mot"] * before + text])), (2, _message([text[:99]]))])
+    assert _having(content, 0, sought(" ".join(text))) == {1}
+    assert len(sought("a" * 1000 + " " + " ".join(["b" * 1000] * 300))) == MOST_SOUGHT
 
 
 def test_no_phrase_runs_from_one_passage_to_the_next() -> None:
@@ -144,4 +186,4 @@ def test_only_the_postings_of_words_that_fit_are_read() -> None:
     once = sum(read)
     assert once < len(content) / 2
     assert opened.having(counting, [0], [b"mot998"]) == {998}
-    assert sum(read) - once == 2
+    assert sum(read) - once == 4

@@ -2,6 +2,7 @@
 
 import random
 from importlib.resources import files
+from io import BytesIO
 
 import pytest
 
@@ -14,6 +15,7 @@ def test_a_report_is_read() -> None:
     text = pdf_text(REPORT)
     assert "Cabinet dentaire des Lilas\nDr Claire Lefèvre" in text
     assert "\r" not in text
+    assert pdf_text(BytesIO(REPORT)) == text
 
 
 def test_pages_and_characters_are_bounded() -> None:
@@ -23,7 +25,7 @@ def test_pages_and_characters_are_bounded() -> None:
 
 @pytest.mark.parametrize("content", [b"", b"%PDF-1.7\n", REPORT[:1000], b"\0" * 1000, random.Random(1).randbytes(5000)])
 def test_what_is_no_pdf_has_no_text(content: bytes) -> None:
-    assert pdf_text(content) == ""
+    assert pdf_text(content) == pdf_text(BytesIO(content)) == ""
 
 
 def test_a_damaged_report_raises_nothing() -> None:
@@ -32,4 +34,4 @@ def test_a_damaged_report_raises_nothing() -> None:
         damaged = bytearray(REPORT)
         for _ in range(chance.randrange(1, 60)):
             damaged[chance.randrange(len(damaged))] = chance.randrange(256)
-        pdf_text(bytes(damaged))
+        assert pdf_text(bytes(damaged)) == pdf_text(BytesIO(damaged))

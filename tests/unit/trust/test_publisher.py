@@ -47,6 +47,14 @@ def test_addresses_given_are_written_in_certificates(tmp_path: Path, at: datetim
     assert "http://ocsp.test/" in str(list(access or ()))
 
 
+def test_a_machine_may_be_named_by_its_address(authority: Authority, at: datetime) -> None:
+    leaf = authority.issue(names.parse("CN=a,C=FR"), ["localhost", "127.0.0.1", "::1"], (at, at + DAY)).certificate
+    hosts = certificates.extension(leaf, x509.SubjectAlternativeName)
+    assert hosts is not None
+    assert hosts.get_values_for_type(x509.DNSName) == ["localhost"]
+    assert [str(each) for each in hosts.get_values_for_type(x509.IPAddress)] == ["127.0.0.1", "::1"]
+
+
 def test_the_signer_has_the_official_profile(authority: Authority) -> None:
     purposes = certificates.extension(authority.signer.certificate, x509.ExtendedKeyUsage)
     usage = certificates.extension(authority.signer.certificate, x509.KeyUsage)

@@ -9,9 +9,10 @@ identifiers alone: conditions on anything else are not met by it.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 
 from vaguemestre.documents.fhir import dates, matching, systems
@@ -34,7 +35,7 @@ _ALWAYS_SHOWN = {"_id", "_lastUpdated", "identifier", "identifier-type", "active
 # An address of a person at a place is that activity's; where there is none, the person's.
 ALONE = (
     "(a.organization_id IS NULL OR NOT EXISTS (SELECT 1 FROM activities x WHERE x.practitioner_id = a.practitioner_id"
-    " AND x.organization_id = a.organization_id AND x.active))"
+    " AND +x.organization_id = a.organization_id AND x.active))"
 )
 
 
@@ -42,13 +43,21 @@ ALONE = (
 class Compiled:
     """A condition. `source`: a query of ids, or empty.
 
-    `few`: it never gives many; `scans`: it reads a whole index, so it is asked only where nothing else is quicker.
+    `few`: it never gives many. `scans`: it reads a whole index, so it is asked only where nothing else is quicker.
+    `seeks`: it looks up each id it gives elsewhere. `probe`: what to count instead of the source, where that is quicker.
     """
 
     predicate: str
     source: str = ""
     few: bool = False
     scans: bool = False
+    seeks: bool = False
+    probe: str = ""
+
+    @property
+    def counted(self) -> str:
+        """A query of about as many rows as the source."""
+        return self.probe or self.source
 
 
 @dataclass(slots=True)
@@ -60,6 +69,9 @@ class Query:
     values: dict[str, Any]
     kept: Callable[[Reference, Condition], Iterable[int]]  # ids of organizations that resources kept whole refer to
     own_domains: frozenset[str] = frozenset()  # of who asks: whose red-listed addresses they see
+    # The folded names there are that hold a text, by column; None where they are too many to be asked for each.
+    names: Callable[[str, str], Sequence[str] | None] = lambda *_: None
+    narrow: str = ""  # what sources of names ask besides, of columns of the same index
 
     @classmethod
     def on(
@@ -68,9 +80,10 @@ class Query:
         now: int,
         kept: Callable[[Reference, Condition], Iterable[int]],
         own_domains: frozenset[str] = frozenset(),
+        names: Callable[[str, str], Sequence[str] | None] = lambda *_: None,
     ) -> "Query":
         """For a connection's store."""
-        return cls(connection.dialect.name == "postgresql", now, {}, kept, own_domains)
+        return cls(connection.dialect.name == "postgresql", now, {}, kept, own_domains, names)
 
     def shown(self) -> str:
         """Whether an address `a` is shown to who asks."""
@@ -90,6 +103,12 @@ class Query:
         if self.server:
             return f"{expression} = ANY({self.bind(list(ids))})"
         return f"{expression} IN (SELECT value FROM json_each({self.bind('[' + ','.join(map(str, ids)) + ']')}))"
+
+    def one_of(self, expression: str, texts: Sequence[str]) -> str:
+        """Whether an expression is one of these texts, bound as one value."""
+        if self.server:
+            return f"{expression} = ANY({self.bind(list(texts))})"
+        return f"{expression} IN (SELECT value FROM json_each({self.bind(msgspec.json.encode(texts).decode())}))"
 
     def begins(self, expression: str, text: str) -> str:
         """Whether a text begins so: a range of its index."""
@@ -125,25 +144,25 @@ def _linked(query: Query, condition: Linked, r: str) -> Compiled:
     found = compiled(query, inner, other)
     if condition.backwards:
         table = TABLES[reference.source]
-        predicate = (
-            f"EXISTS (SELECT 1 FROM {table} {other} WHERE {other}.{column} = {r}.id AND {other}.active"
-            f" AND {found.predicate})"
-        )
+        predicate = _there(f"{table} {other} WHERE {other}.{column} = {r}.id AND {other}.active AND {found.predicate}")
+        if not found.source:
+            return Compiled(predicate)
         source = f"SELECT {column} FROM {table} WHERE id IN ({found.source}) AND {column} IS NOT NULL"
-        return Compiled(predicate, source if found.source else "", False, found.scans)
+        return Compiled(predicate, source, False, found.scans, seeks=True, probe=found.counted)
     table, target = TABLES[reference.source], TABLES[reference.target]
-    predicate = f"({r}.active AND EXISTS (SELECT 1 FROM {target} {other} WHERE {other}.id = {r}.{column} AND {found.predicate}))"
+    there = _there(f"{target} {other} WHERE {other}.id = {r}.{column} AND {found.predicate}")
+    predicate = f"({r}.active AND {there})"
+    if not found.source:
+        return Compiled(predicate)
     source = f"SELECT id FROM {table} WHERE {column} IN ({found.source})"
-    return Compiled(predicate, source if found.source else "", False, found.scans)
+    return Compiled(predicate, source, False, found.scans, seeks=True, probe=found.counted)
 
 
 def _practitioner(query: Query, clause: Clause, r: str) -> Compiled:
     name = clause.parameter.name
     match name:
-        case "family" | "given":
-            return _shown(r, _alternatives(clause, lambda value: _name(query, clause.modifier, _NAMES[name], value, r)))
-        case "name":
-            return _shown(r, _alternatives(clause, lambda value: _full_name(query, clause.modifier, value, r)))
+        case "family" | "given" | "name":
+            return _shown(r, _names(query, clause, r))
         case "qualification-code":
             return _coded(query, clause, r, _qualification)
         case "number-smartcard":
@@ -237,12 +256,14 @@ def _alternatives(clause: Clause, one: Callable[[str], Compiled]) -> Compiled:
         _union(each.source for each in found) if whole else "",
         all(each.few for each in found),
         any(each.scans for each in found),
+        any(each.seeks for each in found),
+        _union(each.counted for each in found) if whole else "",
     )
 
 
 def _shown(r: str, found: Compiled) -> Compiled:
     """Only of what was not withdrawn."""
-    return Compiled(f"({r}.active AND {found.predicate})", found.source, found.few, found.scans)
+    return replace(found, predicate=f"({r}.active AND {found.predicate})")
 
 
 def _negated(clause: Clause, found: Compiled) -> Compiled:
@@ -255,6 +276,36 @@ def _coded(query: Query, clause: Clause, r: str, one: Callable[[Query, str, str]
     return Compiled(f"NOT {found.predicate}") if clause.modifier == "not" else found
 
 
+def of_names(condition: Condition) -> bool:
+    """Whether a condition is on a person's names, as they begin: told by the columns of one index."""
+    return (
+        isinstance(condition, Clause)
+        and condition.kind == "Practitioner"
+        and condition.parameter.name in ("family", "given", "name")
+        and condition.modifier in ("", "text")
+    )
+
+
+def narrowed(query: Query, condition: Condition, others: Iterable[Condition]) -> str:
+    """The source of a condition on names, narrowed by others on names before any row is looked at."""
+    wanted = []
+    for each in others:
+        if isinstance(each, Clause):
+            wanted.append(_names(query, each, "practitioners").predicate)
+    query.narrow = "".join(f" AND {each}" for each in wanted)
+    source = compiled(query, condition).source
+    query.narrow = ""
+    return source
+
+
+def _names(query: Query, clause: Clause, r: str) -> Compiled:
+    """A condition on names, of whoever has them."""
+    name, modifier = clause.parameter.name, clause.modifier
+    if name == "name":
+        return _alternatives(clause, lambda value: _full_name(query, modifier, value, r))
+    return _alternatives(clause, lambda value: _name(query, modifier, _NAMES[name], value, r))
+
+
 def _begins(query: Query, names: tuple[str, str, str], sought: str, r: str) -> tuple[str, str]:
     """A name that begins so, or one of its words: the predicate, and the query of ids. `sought` is folded."""
     _, key, field = names
@@ -262,10 +313,11 @@ def _begins(query: Query, names: tuple[str, str, str], sought: str, r: str) -> t
     if not sought:
         return NEVER, ""
     predicate, source = query.begins(f"{r}.{key}", sought), ""
-    source = f"SELECT id FROM practitioners WHERE {query.begins(key, sought)}"
+    source = f"SELECT id FROM practitioners WHERE {query.begins(key, sought)}{query.narrow}"
     if spaced:
         spelled = f"field = '{field}' AND {query.begins('key', spaced)}"
-        predicate = f"({predicate} OR EXISTS (SELECT 1 FROM spellings WHERE id = {r}.id AND {spelled}))"
+        several = query.several(f"{r}.{key}")  # others have no spelling to be looked up
+        predicate = f"({predicate} OR ({several} AND {_there(f'spellings WHERE id = {r}.id AND {spelled}')}))"
         source += f" UNION ALL SELECT id FROM spellings WHERE {spelled}"
     return predicate, source
 
@@ -277,6 +329,11 @@ def _name(query: Query, modifier: str, names: tuple[str, str, str], value: str, 
     if modifier == "exact":
         return _exact(query, key, column, value, r, "practitioners")
     if modifier == "contains":
+        known = query.names(key, sought)
+        if known is not None:
+            return Compiled(
+                query.contains(f"{r}.{key}", sought), f"SELECT id FROM practitioners WHERE {query.one_of(key, known)}"
+            )
         source = f"SELECT id FROM practitioners WHERE {query.contains(key, sought)}"
         return Compiled(query.contains(f"{r}.{key}", sought), source, scans=True)
     return Compiled(*_begins(query, names, sought, r))
@@ -314,15 +371,44 @@ def _full_name(query: Query, modifier: str, value: str, r: str) -> Compiled:
         return Compiled(_any([*(each.predicate for each in found), text]), _union(sources))
     if modifier == "contains":
         both = "family_key || ' ' || {0}given_key"
+        predicate = query.contains(f"{r}.{both.format(r + '.')}", sought)
+        holding = _names_holding(query, sought)
+        if holding is not None:
+            return Compiled(predicate, _union(holding))
         source = f"SELECT id FROM practitioners WHERE {query.contains(both.format(''), sought)}"
-        return Compiled(query.contains(f"{r}.{both.format(r + '.')}", sought), source, scans=True)
+        return Compiled(predicate, source, scans=True)
     parts = [_begins(query, names, sought, r) for names in (family, given)]
+    probes = [source for _, source in parts]
     for one, other in matching.halves(sought):
-        parts += [_two_names(query, family, given, one, other, r), _two_names(query, given, family, one, other, r)]
+        for first, second in ((family, given), (given, family)):
+            parts.append(_two_names(query, first, second, one, other, r))
+            probes.append(parts[-1][1].partition(" UNION ALL ")[0])  # of one word each: the others are fewer
     if sought in _TITLES:
         titled = f"{query.bind(sought)} IN (lower({r}.civility), lower({r}.title))"
         return Compiled(_any([*(predicate for predicate, _ in parts), titled]))
-    return Compiled(_any(predicate for predicate, _ in parts), _union(source for _, source in parts))
+    return Compiled(
+        _any(predicate for predicate, _ in parts), _union(source for _, source in parts), probe=_union(probes)
+    )
+
+
+def _names_holding(query: Query, sought: str) -> list[str] | None:
+    """The sources of people whose family name, given name, or the two a space apart hold a text; None for too many."""
+    family, given = query.names("family_key", sought), query.names("given_key", sought)
+    if family is None or given is None:
+        return None
+    sources = [
+        f"SELECT id FROM practitioners WHERE {query.one_of('family_key', family)}",
+        f"SELECT id FROM practitioners WHERE {query.one_of('given_key', given)}",
+    ]
+    for one, other in _splits(sought):
+        ends, begins = query.names("family_key", f"{one}\n"), query.names("given_key", f"\n{other}")
+        if ends is None or begins is None:
+            return None
+        sources.append(
+            f"SELECT id FROM practitioners WHERE {query.one_of('family_key', ends)}"
+            f" AND {query.one_of('given_key', begins)}"
+        )
+    return sources
 
 
 def _splits(text: str) -> list[tuple[str, str]]:
@@ -339,13 +425,13 @@ def _two_names(
     spaced, other_spaced = " ".join(words(one)), " ".join(words(other))
     begins, _ = _begins(query, second, other, r)
     sources = [
-        f"SELECT id FROM practitioners WHERE {key} = {query.bind(one)} AND {query.begins(other_key, other)}",
+        f"SELECT id FROM practitioners WHERE {key} = {query.bind(one)} AND {query.begins(other_key, other)}{query.narrow}",
     ]
     if other_spaced:
         spelled = f"field = '{other_field}' AND {query.begins('key', other_spaced)}"
         sources.append(
             f"SELECT id FROM practitioners p WHERE {key} = {query.bind(one)} AND {query.several(other_key)}"
-            f" AND EXISTS (SELECT 1 FROM spellings WHERE id = p.id AND {spelled})"
+            f" AND {_there(f'spellings WHERE id = p.id AND {spelled}')}"
         )
     if len(words(one)) > 1:
         whole = f"field = '{field}' AND key = {query.bind(spaced)}"
@@ -354,9 +440,8 @@ def _two_names(
             "NOT EXISTS (SELECT 1 FROM spellings l WHERE l.id = s.id AND l.field = s.field"
             " AND length(l.key) > length(s.key))"
         )
-        equal = (
-            f"({equal} OR EXISTS (SELECT 1 FROM spellings s WHERE s.id = {r}.id AND {_of('s', whole)} AND {longest}))"
-        )
+        spelled = _there(f"spellings s WHERE s.id = {r}.id AND {_of('s', whole)} AND {longest}")
+        equal = f"({equal} OR {spelled})"
         sources.append(f"SELECT id FROM spellings WHERE {whole}")
     return f"({equal} AND {begins})", _union(sources)
 
@@ -427,7 +512,7 @@ def _qualification(query: Query, value: str, r: str) -> Compiled:
     if not conditions:
         return Compiled(NEVER)
     met = [f"({column} = {mark} AND {what})" if mark else f"({column} <> '' AND {what})" for column, what in conditions]
-    predicate = f"EXISTS (SELECT 1 FROM qualifications WHERE practitioner_id = {r}.id AND ({' OR '.join(met)}))"
+    predicate = _there(f"qualifications WHERE practitioner_id = {r}.id AND ({' OR '.join(met)})")
     if not mark:
         return Compiled(predicate)
     return Compiled(predicate, _union(f"SELECT practitioner_id FROM qualifications WHERE {each}" for each in met))
@@ -442,7 +527,7 @@ def _card_number(query: Query, modifier: str, value: str, r: str) -> Compiled:
         met = query.contains("number", fold(value))
     held = f"opposed_on = '' AND {met}"
     return Compiled(
-        f"EXISTS (SELECT 1 FROM cards WHERE practitioner_id = {r}.id AND {held})",
+        _there(f"cards WHERE practitioner_id = {r}.id AND {held}"),
         f"SELECT practitioner_id FROM cards WHERE {held}",
         scans=modifier == "contains",
     )
@@ -453,7 +538,7 @@ def _card_type(query: Query, value: str, r: str) -> Compiled:
     if not _system_is(system, systems.CARD_TYPE) or not (code or system):
         return Compiled(NEVER)
     held = f"opposed_on = '' AND type = {query.bind(code)}" if code else "opposed_on = '' AND type <> ''"
-    predicate = f"EXISTS (SELECT 1 FROM cards WHERE practitioner_id = {r}.id AND {held})"
+    predicate = _there(f"cards WHERE practitioner_id = {r}.id AND {held}")
     return Compiled(predicate, f"SELECT practitioner_id FROM cards WHERE {held}" if code else "")
 
 
@@ -662,25 +747,24 @@ def _registrar(query: Query, kind: str, value: str, r: str) -> str:
 def _mailbox(query: Query, clause: Clause, value: str, r: str) -> Compiled:
     value = plain(value)
     sought, modifier = value.lower(), clause.modifier
-    scans = False
+    scans, indexed = False, ""
     if modifier == "exact":
-        met = f"a.address_key = {query.bind(sought)} AND a.address = {query.bind(value)}" if value else NEVER
+        indexed = f"a.address_key = {query.bind(sought)}"
+        met = f"{indexed} AND a.address = {query.bind(value)}" if value else NEVER
     elif modifier == "contains":
+        local, at, domain = sought.partition("@")
         if not sought:
             met = ALWAYS
+        elif at and domain:
+            indexed = met = query.begins("a.domain", domain)
+            if local:
+                met = f"{met} AND {query.contains('a.address_key', sought)}"
         else:
-            local, at, domain = sought.partition("@")
-            if not at:
-                scans = True
-                met = query.contains("a.address_key", sought)
-            else:
-                scans = not domain
-                parts = [query.begins("a.domain", domain)] if domain else []
-                parts += [query.contains("a.address_key", sought)] if local or not domain else []
-                met = " AND ".join(parts)
+            indexed = met = query.contains("a.address_key", sought)
+            scans = True
     else:
-        met = query.begins("a.address_key", sought)
-    return _borne(query, clause.kind, met, r, scans=scans)
+        indexed = met = query.begins("a.address_key", sought)
+    return _borne(query, clause.kind, met, r, indexed, scans=scans)
 
 
 def _mailbox_kind(query: Query, kind: str, value: str, r: str) -> Compiled:
@@ -689,34 +773,35 @@ def _mailbox_kind(query: Query, kind: str, value: str, r: str) -> Compiled:
         return Compiled(NEVER)
     if not code and not system:
         return Compiled(NEVER)
-    return Compiled(_borne(query, kind, f"a.kind = {query.bind(code)}" if code else "a.kind <> ''", r).predicate)
+    return _borne(query, kind, f"a.kind = {query.bind(code)}" if code else "a.kind <> ''", r)
 
 
-def _borne(query: Query, kind: str, met: str, r: str, *, scans: bool = False) -> Compiled:
-    """Who bears an address that meets a condition on `a`, and is shown."""
+def _borne(query: Query, kind: str, met: str, r: str, indexed: str = "", *, scans: bool = False) -> Compiled:
+    """Who bears an address that meets a condition on `a`, and is shown; `indexed` is what of it an index alone tells."""
     if met == NEVER:
         return Compiled(NEVER)
-    shown = query.shown()
     if kind == "Practitioner":
         bearer = f"a.practitioner_id = {r}.id AND {ALONE}"
-        source = (
-            f"SELECT a.practitioner_id FROM addresses a WHERE {met} AND {shown}"
-            f" AND a.practitioner_id IS NOT NULL AND {ALONE}"
-        )
+        source = f"SELECT a.practitioner_id FROM addresses a WHERE {indexed} AND a.practitioner_id IS NOT NULL"
     elif kind == "Organization":
         bearer = f"a.organization_id = {r}.id AND a.practitioner_id IS NULL"
-        source = (
-            f"SELECT a.organization_id FROM addresses a WHERE {met} AND {shown}"
-            " AND a.organization_id IS NOT NULL AND a.practitioner_id IS NULL"
-        )
+        source = f"SELECT a.organization_id FROM addresses a WHERE {indexed} AND a.organization_id IS NOT NULL"
     else:
-        bearer = f"a.practitioner_id = {r}.practitioner_id AND a.organization_id = {r}.organization_id"
+        bearer = f"a.practitioner_id = {r}.practitioner_id AND +a.organization_id = {r}.organization_id"
         source = (
             "SELECT b.id FROM addresses a JOIN activities b ON b.practitioner_id = a.practitioner_id"
-            f" AND b.organization_id = a.organization_id WHERE {met} AND {shown}"
+            f" AND b.organization_id = a.organization_id WHERE {indexed}"
         )
-    predicate = f"EXISTS (SELECT 1 FROM addresses a WHERE {bearer} AND {shown} AND {met})"
-    return Compiled(predicate, source, scans=scans)
+    predicate = _there(f"addresses a WHERE {bearer} AND {query.shown()} AND {met}")
+    if not indexed:
+        return Compiled(predicate)
+    probe = f"SELECT 1 FROM addresses a WHERE {indexed}"
+    return Compiled(predicate, source, scans=scans, seeks=kind == "PractitionerRole", probe=probe)
+
+
+def _there(origin: str) -> str:
+    """Whether there is any row. Not EXISTS, of which SQLite makes a join, and reads a whole table for its filter."""
+    return f"((SELECT 1 FROM {origin} LIMIT 1) IS NOT NULL)"
 
 
 def _any(parts: Iterable[str]) -> str:

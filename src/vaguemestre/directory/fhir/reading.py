@@ -15,6 +15,7 @@ Rules:
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from math import prod
 from time import monotonic
 from typing import Any
 
@@ -32,10 +33,13 @@ from vaguemestre.documents.fhir.search import Clause, Condition, Linked, Search
 from vaguemestre.documents.fhir.systems import Json
 from vaguemestre.errors import VaguemestreError
 
-FEW = 20_000  # ids that are gathered and sorted; more, and rows are looked at in order
-_PROBED = 4096  # counts and pasts that are remembered
+_PROBED = 60_000  # ids that a source is counted up to: about as many may be gathered and sorted
+_REMEMBERED = 4096  # counts
 _WALK = 30_000  # rows looked at in order before an index is read whole
-_COUNTED = 10_000  # matches counted without being asked to
+_COUNTED = 500  # matches counted without being asked to
+_MOST_NAMES = 300  # names that hold a text, asked for one by one
+# What a step costs, in microseconds, where little is in memory: a row in order, an id of an index, one looked up.
+_STEP_US, _ID_US, _LOOKUP_US = 1.0, 0.15, 8.0
 _ESTIMATE_S = 1.0
 _STEP = 20_000  # instructions of SQLite between two looks at the clock
 _SORTS = {
@@ -84,6 +88,9 @@ class Known:
     instants: dict[int, int] = field(default_factory=dict)  # when each revision was
     counts: dict[tuple[int, str, str], int] = field(default_factory=dict)
     pasts: dict[tuple[int, int], Past] = field(default_factory=dict)
+    sizes: dict[str, tuple[int, int]] = field(default_factory=dict)  # of a type: its last id, and how many there are
+    # Of a column of names: the revision it was last looked at, and every name there is, each between line ends.
+    names: dict[str, tuple[int, str]] = field(default_factory=dict)
 
 
 class Reader:
@@ -274,80 +281,107 @@ class _Flow:
         revision: int,
         most: int,
     ) -> list[Any]:
-        kind, (sort, descending) = search.kind, search.sort
-        driver, scanning = self._driver(kind, conditions)
-        if driver is None and scanning is not None and not after and not self.past and sort == "_id":
-            walked = self._select(search, None, "", revision, most, window=_WALK)
-            if len(walked) >= most:
-                return walked
-            driver = scanning
-        elif driver is None:
-            driver = scanning if scanning is not None and sort == "_id" and not self._dense(search, most) else None
-        return self._select(search, driver, self._after(sort, after, descending), revision, most, after=after)
+        drivers, scanning = self._drivers(search.kind, conditions, most)
+        if not drivers and scanning is not None:
+            # How many a text anywhere finds is not known: if it is many, some stand among the first rows.
+            first = self._select(search, (), (), revision, most, window=_WALK)
+            if len(first) < most:
+                drivers = [scanning]
+            elif not after and search.sort == ("_id", False):
+                return first
+        return self._select(search, drivers, after, revision, most)
 
-    def _dense(self, search: Search, most: int) -> bool:
-        """Whether enough matches stand among the first rows for the others to be looked at in order."""
-        return len(self._select(search, None, "", 0, most, window=_WALK)) >= most
-
-    def _driver(
-        self, kind: str, conditions: Sequence[tuple[Condition, Compiled, Query]]
-    ) -> tuple[Condition | None, Condition | None]:
-        """The condition that finds fewest, where it finds few; and one that only a whole index tells of."""
-        best, fewest, scanning = None, FEW + 1, None
+    def _drivers(
+        self, kind: str, conditions: Sequence[tuple[Condition, Compiled, Query]], most: int
+    ) -> tuple[list[Condition], Condition | None]:
+        """The conditions whose ids are gathered, the fewest first, none where looking at rows in order is quicker; and one
+        that only a whole index tells of."""
+        scanning = None
+        counted: list[tuple[int, Condition, Compiled]] = []
         for condition, found, query in conditions:
             if not found.source:
                 continue
             if found.few:
-                return condition, None
+                return [condition], None
             if found.scans:
                 scanning = scanning or condition
-                continue
-            count = self._probe(kind, found, query)
-            if count < fewest:
-                best, fewest = condition, count
-        return best, scanning
+            else:
+                counted.append((self._probe(found, query), condition, found))
+        if not counted:
+            return [], scanning
+        counted.sort(key=lambda each: each[0])
+        fewest, first, compiled = counted[0]
+        others = [each for each in counted[1:] if each[0] < _PROBED and not each[2].seeks]
+        if queries.of_names(first):  # told by the same index: not gathered apart
+            others += [each for each in counted[1:] if each not in others and queries.of_names(each[1])]
+        total = max(1, self._size(kind))
+        shares = [min(1.0, each[0] / total) for each in counted]
+        rest = prod(share for share, each in zip(shares[1:], counted[1:], strict=True) if each not in others)
+        apart = sum(each[0] for each in others if not (queries.of_names(first) and queries.of_names(each[1])))
+        gathered = apart * _ID_US + fewest * (_LOOKUP_US if compiled.seeks else _ID_US)
+        both = total * prod([shares[0], *(each[0] / total for each in others)])
+        looked_up = min(max(both, 1.0), most / max(rest, 1e-9)) * _LOOKUP_US
+        in_order = min(total, most / max(prod(shares), 1e-9)) * _STEP_US
+        if fewest < _PROBED and gathered + looked_up <= in_order:
+            return [first, *(each[1] for each in others)], None
+        return [], scanning
 
-    def _probe(self, kind: str, found: Compiled, query: Query) -> int:
+    def _size(self, kind: str) -> int:
+        """About how many rows there are of a type."""
+        return int(self._run(f"SELECT coalesce(max(id), 0) FROM {TABLES[kind]}", self._query()).scalar_one())
+
+    def _probe(self, found: Compiled, query: Query) -> int:
         """How many a source finds, as far as it matters."""
-        key = (0, found.source, repr(sorted(query.values.items())))
+        key = (0, found.counted, repr(sorted(query.values.items())))
         known = self._known.counts
         count = known.get(key)
         if count is None:
             count = self._run(
-                f"SELECT count(*) FROM (SELECT 1 FROM ({found.source}) s LIMIT {FEW + 1}) c", query
+                f"SELECT count(*) FROM (SELECT 1 FROM ({found.counted}) s LIMIT {_PROBED}) c", query
             ).scalar_one()
-            if len(known) >= _PROBED:
+            if len(known) >= _REMEMBERED:
                 known.clear()
             known[key] = count
         return count
 
-    def _after(self, sort: str, after: tuple[Any, ...], descending: bool) -> str:
-        return f"({', '.join(f'r.{key}' for key in _SORTS[sort])}) {'<' if descending else '>'} " if after else ""
-
     def _select(
         self,
         search: Search,
-        driver: Condition | None,
-        place: str,
+        drivers: Sequence[Condition],
+        after: tuple[Any, ...],
         revision: int,
         most: int,
         window: int = 0,
-        after: tuple[Any, ...] = (),
     ) -> list[Any]:
         query = self._query()
         sort, descending = search.sort
-        table, parts = TABLES[search.kind], []
-        if driver is not None:
-            parts.append(f"r.id IN ({queries.compiled(query, driver).source})")
-        if place:
-            parts.append(f"{place}({', '.join(query.bind(value) for value in after)})")
+        table, keys = TABLES[search.kind], _SORTS[sort]
+        parts = self._gathered(query, drivers, search.conditions)
+        if after:
+            row = ", ".join(f"r.{key}" for key in keys)
+            parts.append(f"({row}) {'<' if descending else '>'} ({', '.join(query.bind(value) for value in after)})")
         if self.past is not None:
             parts.append(f"r.revision <= {query.bind(revision)}")
         parts += [queries.compiled(query, condition).predicate for condition in search.conditions]
-        order = ", ".join(f"r.{key}{' DESC' if descending else ''}" for key in _SORTS[sort])
+        order = ", ".join(f"r.{key}{' DESC' if descending else ''}" for key in keys)
         origin = f"(SELECT * FROM {table} ORDER BY id LIMIT {window})" if window else table
         where = f" WHERE {' AND '.join(parts)}" if parts else ""
         return list(self._run(f"SELECT r.* FROM {origin} r{where} ORDER BY {order} LIMIT {most}", query))
+
+    def _gathered(self, query: Query, drivers: Sequence[Condition], conditions: Sequence[Condition]) -> list[str]:
+        """That a row is among the ids of each driver; SQLite goes through those of the first."""
+        if not drivers:
+            return []
+        names = [each for each in conditions if each is not drivers[0] and queries.of_names(each)]
+        if names and queries.of_names(drivers[0]):
+            first = queries.narrowed(query, drivers[0], names)
+        else:
+            first, names = queries.compiled(query, drivers[0]).source, []
+        plus = "" if query.server else "+"
+        others = [
+            f"{plus}r.id IN ({queries.compiled(query, each).source})" for each in drivers[1:] if each not in names
+        ]
+        return [f"r.id IN ({first})", *others]
 
     # Counting
 
@@ -357,10 +391,23 @@ class _Flow:
             return None
         if search.total == "accurate":
             return self._count(search, exact=True)
+        if not search.conditions:
+            return self._all(search.kind)
         known = self._known.counts.get(self._counted(search))
-        if known is not None or (not search.total and search.conditions):
+        if known is not None or not search.total:
             return known if known is not None else self._count_few(search)
         return self._count(search, exact=False)
+
+    def _all(self, kind: str) -> int:
+        """How many there are of a type: rows stay, and new ones have greater ids."""
+        last, count = self._known.sizes.get(kind, (-(2**62), 0))
+        query = self._query()
+        statement = f"SELECT max(id), count(*) FROM {TABLES[kind]} WHERE id > {query.bind(last)}"
+        newest, more = self._run(statement, query).one()
+        if more:
+            last, count = newest, count + more
+            self._known.sizes[kind] = last, count
+        return count
 
     def _counted(self, search: Search) -> tuple[int, str, str]:
         asked = repr((search.conditions, sorted(self._shape.own_domains)))
@@ -371,7 +418,7 @@ class _Flow:
         if len(search.conditions) != 1:
             return None
         _, found, query = self._compiled(search.conditions[0])
-        if not found.source or found.scans or self._probe(search.kind, found, query) > _COUNTED:
+        if not found.source or found.scans or self._probe(found, query) > _COUNTED:
             return None
         return self._count(search, exact=True)
 
@@ -380,10 +427,10 @@ class _Flow:
         known = self._known.counts
         if key not in known:
             conditions = [self._compiled(condition) for condition in search.conditions]
-            driver, scanning = self._driver(search.kind, conditions)
-            driver = driver or scanning
+            drivers, scanning = self._drivers(search.kind, conditions, _PROBED)
             query = self._query()
-            parts = [f"r.id IN ({queries.compiled(query, driver).source})"] if driver is not None else []
+            drivers = drivers or ([scanning] if scanning is not None else [])
+            parts = self._gathered(query, drivers, search.conditions)
             parts += [queries.compiled(query, condition).predicate for condition in search.conditions]
             where = f" WHERE {' AND '.join(parts)}" if parts else ""
             statement = f"SELECT count(*) FROM {TABLES[search.kind]} r{where}"
@@ -394,7 +441,7 @@ class _Flow:
                 if estimated is None:
                     return None
                 count = estimated
-            if len(known) >= _PROBED:
+            if len(known) >= _REMEMBERED:
                 known.clear()
             known[key] = int(count)
         return known[key]
@@ -642,7 +689,36 @@ class _Flow:
         return found
 
     def _query(self) -> Query:
-        return Query.on(self._connection, self._now, self._referred_by_kept, self._shape.own_domains)
+        return Query.on(self._connection, self._now, self._referred_by_kept, self._shape.own_domains, self._names)
+
+    def _names(self, column: str, text: str) -> list[str] | None:
+        """The names of a column that hold a text; None for too many. A line end stands before and after each."""
+        if not text.strip("\n"):
+            return None
+        blob = self._every_name(column)
+        found: list[str] = []
+        at = blob.find(text)
+        while at >= 0:
+            start = blob.rfind("\n", 0, at + 1) + 1  # what is sought may begin or end by a line end
+            end = blob.find("\n", start)
+            found.append(blob[start:end])
+            if len(found) > _MOST_NAMES:
+                return None
+            at = blob.find(text, end)
+        return found
+
+    def _every_name(self, column: str) -> str:
+        """Every name of a column; what has come since the last look is added, and what is gone does no harm."""
+        latest = snapshots.latest(self._connection)
+        seen, blob = self._known.names.get(column, (0, "\n"))
+        if seen < latest:
+            query = self._query()
+            since = f" WHERE revision > {query.bind(seen)}" if seen else ""
+            found = self._run(f"SELECT DISTINCT {column} FROM practitioners{since}", query).scalars()
+            new = [name for name in found if not seen or f"\n{name}\n" not in blob]
+            blob += "".join(f"{name}\n" for name in new)
+            self._known.names[column] = latest, blob
+        return blob
 
     def _run(self, statement: str, query: Query) -> Any:
         return self._connection.exec_driver_sql(statement, query.values)

@@ -115,9 +115,12 @@ async def _found(session: "Session", key: Key) -> "tuple[Selected, list[int]]":
         view = selected.picture.view
         likely = _Evaluation(session, selected, None).run(key)
         messages = [view.message_ids[place] for place in likely]
-        known = await session.service.database.read_async(
-            _look_up, session.service.blobs, session.account().account.id, wanted, messages
-        )
+        service, account_id = session.service, session.account().account.id
+        found = await service.database.read_async(_at_hand, service.blobs, account_id, wanted, messages)
+        if found is None:
+            await service.catch_up(account_id)
+            found = await service.database.read_async(_look_up, service.blobs, account_id, wanted, messages)
+        known = found
     return selected, _Evaluation(session, selected, known).run(key)
 
 
@@ -135,25 +138,37 @@ def _texts(key: Key) -> list[Key]:
     return []
 
 
+def _at_hand(
+    connection: sa.Connection, store: BlobStore, account_id: int, wanted: Sequence[Key], messages: Sequence[int]
+) -> dict[int, set[int]] | None:
+    """`_look_up`; None where much would have to be read that is not indexed yet, and a reader's thread be held for it."""
+    of_words = [key for key in wanted if not isinstance(key, keys.Dated)]
+    contents = any(not isinstance(key, keys.Header) for key in of_words)
+    if of_words and texts.behind(connection, account_id, messages, contents=contents):
+        return None
+    return _look_up(connection, store, account_id, wanted, messages)
+
+
 def _look_up(
     connection: sa.Connection, store: BlobStore, account_id: int, wanted: Sequence[Key], messages: Sequence[int]
 ) -> dict[int, set[int]]:
     """Which messages fit each text, by the identity of its key; of `messages` at least."""
-    return {id(key): _fitting(connection, store, account_id, key, messages) for key in wanted}
+    among = set(messages)
+    return {id(key): _fitting(connection, store, account_id, key, messages, among) for key in wanted}
 
 
 def _fitting(
-    connection: sa.Connection, store: BlobStore, account_id: int, key: Key, messages: Sequence[int]
+    connection: sa.Connection, store: BlobStore, account_id: int, key: Key, messages: Sequence[int], among: set[int]
 ) -> set[int]:
     match key:
         case keys.Text(text):
-            return texts.matching(connection, store, account_id, texts.Field.TEXT, text, set(messages))
+            return texts.matching(connection, store, account_id, texts.Field.TEXT, text, among)
         case keys.Body(text):
-            return texts.matching(connection, store, account_id, texts.Field.BODY, text, set(messages))
+            return texts.matching(connection, store, account_id, texts.Field.BODY, text, among)
         case keys.Header(name, text):
             if text and name in _ADDRESSED:
-                return texts.matching(connection, store, account_id, _ADDRESSED[name], text, set(messages))
-            return texts.header_matching(connection, store, account_id, name, text, set(messages))
+                return texts.matching(connection, store, account_id, _ADDRESSED[name], text, among)
+            return texts.header_matching(connection, store, account_id, name, text, among)
         case keys.Dated(_, when, day):
             return {
                 message

@@ -11,7 +11,7 @@ Standards: RFC 9051, RFC 3501, RFC 7162; the rest in docs/standards.md.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -62,6 +62,7 @@ class MailAccess:
     views: Views
     limits: ServerLimits
     handlers: dict[type, Handler]
+    catch_up: Callable[[int], Awaitable[None]]  # have an account's words indexed, ahead of all else
 
 
 @dataclass(slots=True)
