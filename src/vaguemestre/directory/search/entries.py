@@ -141,12 +141,17 @@ def department_filter(code: str) -> str:
 @lru_cache(maxsize=65_536)
 def town_filter(city: str) -> str:
     """The word that filters a town, whatever its hyphens, accents, and St for Saint; without arrondissement or cedex."""
+    return "ft" + "".join(written_out(word) for word in _town(city))
+
+
+def _town(city: str) -> list[str]:
+    """The words of a town's name, without what follows it: its arrondissement, its cedex."""
     kept: list[str] = []
     for word in words(city):
         if kept and (word[:1].isdigit() or word == "cedex"):
             break
-        kept.append(written_out(word))
-    return "ft" + "".join(kept)
+        kept.append(word)
+    return kept
 
 
 def organization_filter(id_: int) -> str:
@@ -173,7 +178,7 @@ def structure_words(text: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=65_536)
 def _where_words(city: str, postcode: str, department: str) -> tuple[str, ...]:
-    return (*name_words(city), *words(postcode), *words(department))
+    return (*name_words(" ".join(_town(city))), *words(city), *words(postcode), *words(department))
 
 
 @lru_cache(maxsize=65_536)

@@ -32,6 +32,7 @@ MOST_RESULTS: Final = 100
 _WINDOW = 40  # records looked at for each breadth, at least; more where more results are wanted
 _REMEMBERED = 2048
 _MOST_CORRESPONDENTS = 500
+_MANY_WORDS, _FEW_RESULTS = 3, 2
 _FEWEST_DIGITS = 6  # of a number that is being typed
 _PARTIAL = ((11, "rpps"), (9, "finess"), (14, "siret"))
 
@@ -299,7 +300,9 @@ class _Reader:
         self._add(ranked, self._known_correspondents(asked), asked)
         more = self._look(expressions, asked, ranked)
         ignored: list[str] = []
-        if len(ranked) < asked.limit and asked.question.words:
+        # Three words or more that somebody has are hardly mistaken, and near ones of each are long to look up.
+        enough = asked.limit if len(asked.question.words) < _MANY_WORDS else min(asked.limit, _FEW_RESULTS)
+        if len(ranked) < enough and asked.question.words:
             if expressions.near():
                 self._look_near(expressions, asked, ranked)
             if not ranked and len(asked.question.words) > 1:
