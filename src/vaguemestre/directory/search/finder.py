@@ -343,7 +343,7 @@ class _Reader:
             self._add(ranked, self._of(absent), asked)
         elif asked.question.words:  # named whole, without an address: a few are shown nonetheless
             whole = expressions.expression(Breadth.EXACT, Where.ALL_IN_NAME)
-            self._add(ranked, self._of(self._docs("absent", whole, asked.limit // 3)), asked)
+            self._add(ranked, self._of(self._docs("absent", whole, max(1, asked.limit // 3))), asked)
         return more
 
     def _best(self, table: str, expressions: Expressions, asked: _Asked) -> list[int]:

@@ -28,7 +28,7 @@ import sqlcipher3.dbapi2 as sqlcipher
 from vaguemestre.errors import KeyFailure
 from vaguemestre.storage.durability import force
 
-FORMAT: Final = "1"
+FORMAT: Final = "2"
 LONGEST_PREFIX: Final = 7  # letters: longer beginnings have few words, which the vocabulary gives
 _PREFIXES = " ".join(str(1 + letters) for letters in range(1, LONGEST_PREFIX + 1))  # the mark counts for one
 _THINGS = 42  # bits of a row's number that say whose it is; those above are the version
