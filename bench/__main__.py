@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench.row import Row
 
-NAMES = ("smtp", "imap", "trust", "memory", "growth", "search", "identity", "directory_search")
+NAMES = ("smtp", "imap", "trust", "memory", "growth", "search", "identity", "directory")
 
 
 def main() -> int:
@@ -19,8 +19,9 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(NAMES)} (all without)")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     parser.add_argument("--runs", type=int, default=5, help="alternating runs a case; the median counts")
-    parser.add_argument("--people", type=int, default=2_000_000, help="of the directory's register")
-    parser.add_argument("--kept", metavar="FOLDER", help="where the directory's register is made, and found again")
+    parser.add_argument(
+        "--people", type=int, default=100_000, help="of the directory's register; the nation has 2000000"
+    )
     arguments = parser.parse_args()
     unknown = set(arguments.names) - set(NAMES)
     if unknown:

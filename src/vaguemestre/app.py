@@ -499,7 +499,7 @@ async def _web(config: Config, stores: Stores) -> AsyncIterator[dict[str, int]]:
 
     identity = config.identity
     trusting = updater.tls_context(_authorities(identity.authorities)) if identity.authorities else None
-    secret = _client_secret(identity) if identity.authorize else ""
+    secret = _client_secret(identity) if identity.authorize or identity.discovery else ""
     async with web(config, stores.database, stores.blobs, secret, trusting) as port:
         yield {"web": port}
 

@@ -86,6 +86,7 @@ class Identity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Tokens: `issuer` alone is enough where its keys stand where Pro Santé Connect's do; `introspection` asks it about each.
     Browsers: `authorize` is where people are sent to sign in, on another host than the issuer's; `level` the `acr` asked for.
+    `discovery` is where the provider publishes its addresses, for one whose do not stand where Pro Santé Connect's do.
     """
 
     app_passwords: bool = False
@@ -101,6 +102,7 @@ class Identity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     keys_kept: Seconds = 86_400
     authorities: Path | None = None
     authorize: str = ""
+    discovery: str = ""
     level: str = "eidas1"
     traces_kept: Seconds = 183 * 86_400
 
@@ -204,6 +206,7 @@ class Directory(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     api: str = "https://gateway.api.esante.gouv.fr/fhir/v2"
     api_key: Path | None = None
     api_rate: Annotated[float, msgspec.Meta(gt=0, le=1000)] = 17.0
+    api_authorities: Path | None = None
     ldap: Ldap | None = None
 
 

@@ -3,16 +3,20 @@
 import asyncio
 import contextlib
 import hashlib
+import ssl
 import threading
 from collections.abc import AsyncIterator
 from importlib import metadata
 from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
 
 from vaguemestre import log
 from vaguemestre.config import Config, Directory, address
-from vaguemestre.directory import adoption, sync
+from vaguemestre.directory import adoption, importation, provenance, sources, sync
 from vaguemestre.directory.absorption import Pulled
+from vaguemestre.directory.intake import Summary, Terms
 from vaguemestre.directory.national_api import Pace, Service
+from vaguemestre.directory.provenance import Standing
 from vaguemestre.directory.register import Place, Registers
 from vaguemestre.directory.search import building
 from vaguemestre.directory.search.building import Refreshed, Watch
@@ -24,6 +28,7 @@ from vaguemestre.protocols import tls
 from vaguemestre.servers.search_process import Follower, SearchProcess
 from vaguemestre.storage import keys
 from vaguemestre.storage.database import Database
+from vaguemestre.trust import certificates, updater
 from vaguemestre.trust.judge import Judge
 
 _FOR_REGISTER, _FOR_SEARCH = b"register of the directory", b"search of the directory"
@@ -167,7 +172,19 @@ def national_service(config: Config) -> Service:
             f"The file of the key {chosen.api_key} cannot be read.",
             f"Le fichier de la clé {chosen.api_key} ne peut pas être lu.",
         ) from error
-    return Service(chosen.api, key, pace=Pace(chosen.api_rate))
+    return Service(chosen.api, key, _tls_of_service(chosen.api_authorities), Pace(chosen.api_rate))
+
+
+def _tls_of_service(authorities: Path | None) -> ssl.SSLContext | None:
+    if authorities is None:
+        return None
+    try:
+        return ssl.create_default_context(cafile=str(authorities))
+    except OSError as error:  # SSLError is one
+        raise ConfigurationError(
+            f"The authorities {authorities} of the directory to follow cannot be read.",
+            f"Les autorités {authorities} de l'annuaire à suivre ne peuvent pas être lues.",
+        ) from error
 
 
 async def pull(
@@ -180,6 +197,35 @@ async def pull(
         done = await sync.pull(where, service, everything=everything, withdrawal_limit=limit, progress=progress)
     await asyncio.to_thread(count_adoption, where)
     return done
+
+
+def terms(config: Config, **said: bool) -> Terms:
+    """How files are taken in here."""
+    return Terms(withdrawal_limit=settings(config).withdrawal_limit, **said)
+
+
+async def import_source(config: Config) -> Summary | None:
+    """Take in what the configured source has new; None where it names no file.
+
+    Raises SourceError, what `importation.run` does, KeyFailure, OSError.
+    """
+    chosen, where = settings(config), place(config)
+    trusting = None
+    if chosen.authorities is not None:
+        trusting = updater.tls_context(certificates.load_authorities(chosen.authorities.read_bytes()))
+    found = await asyncio.to_thread(sources.files, chosen.source, where.folder / "fetched", trusting)
+    if not found:
+        return None
+    return await asyncio.to_thread(importation.run_aside, where, found, terms(config, only_new=True))
+
+
+def standing(config: Config) -> Standing:
+    """Where the register stands. Raises ConfigurationError where there is none, KeyFailure."""
+    opened = place(config).open()
+    try:
+        return opened.read(provenance.standing)
+    finally:
+        opened.close()
 
 
 def count_adoption(where: Place) -> str:
@@ -205,6 +251,19 @@ def jobs(config: Config) -> list[Job]:
             "national directory followed", everything=not done.since, revision=done.revision, refused=done.refused_count
         )
 
+    async def take_in() -> None:
+        done = await import_source(config)
+        if done is not None and done.revision:
+            counts = {name: [each.created, each.changed, each.withdrawn] for name, each in done.tally.named()}
+            _log.info(
+                "extraction taken in", stamp=done.stamp, revision=done.revision, refused=done.refusals.count, **counts
+            )
+        if not place(config).exists():
+            return
+        found = await asyncio.to_thread(standing, config)
+        for each in found.still(chosen.stale_after):
+            _log.error("extraction stands still", kind=each.kind, stamp=each.stamp)
+
     async def count() -> None:
         await asyncio.to_thread(count_adoption, place(config))
 
@@ -212,4 +271,6 @@ def jobs(config: Config) -> list[Job]:
     found = [Job("count adoption", _DAY_S, count), Job("index the register", _INDEX_S, following.turn)]
     if chosen.api_key is not None:
         found.append(Job("follow the national directory", chosen.refresh, follow))
+    if chosen.source:
+        found.append(Job("take in the extractions", chosen.refresh, take_in))
     return found

@@ -5,13 +5,16 @@ import contextlib
 import ssl
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
+import msgspec
 import sqlalchemy as sa
 from starlette.applications import Starlette
 
-from vaguemestre import directory_parts, jobs
-from vaguemestre.config import Config, Web, address
+from vaguemestre import directory_parts, jobs, log
+from vaguemestre.config import Config, Identity, Web, address
 from vaguemestre.directory.register import Registers
 from vaguemestre.enrolment import lifecycle
 from vaguemestre.enrolment.enrol import Rules
@@ -21,11 +24,12 @@ from vaguemestre.errors import ConfigurationError
 from vaguemestre.evidence.recorder import Recorder
 from vaguemestre.identity import oidc, sessions
 from vaguemestre.identity.key_sets import KeySet, Rhythm
-from vaguemestre.identity.oidc import OpenIdClient, Registration
+from vaguemestre.identity.oidc import Endpoints, OpenIdClient, Registration
 from vaguemestre.identity.passkeys import Site
 from vaguemestre.identity.permissions import ADMINISTRATOR
 from vaguemestre.identity.provider import Provider
 from vaguemestre.identity.sessions import Limits
+from vaguemestre.identity.tokens import ProviderFailure
 from vaguemestre.jobs import Job
 from vaguemestre.servers.http import HttpServer, server_context
 from vaguemestre.servers.web import static
@@ -33,11 +37,13 @@ from vaguemestre.servers.web.door import Door
 from vaguemestre.servers.web.enrolment import EnrolmentDesk
 from vaguemestre.servers.web.own import OwnDesk
 from vaguemestre.servers.web.sign_in import BACK, SignInDesk
+from vaguemestre.storage import durability
 from vaguemestre.storage.blobs import BlobStore
 from vaguemestre.storage.database import Database
 
 _HOUR_S, _DAY_S = 3600.0, 86_400.0
 _HERE = ("localhost", "127.0.0.1", "::1")
+_log = log.get("web")
 
 
 @contextlib.asynccontextmanager
@@ -53,8 +59,9 @@ async def web(
             raise ConfigurationError("[web] needs the certificate of [tls].", "[web] demande le certificat de [tls].")
         tls = server_context(config.tls.certificate, config.tls.key)
     limits = Limits(idle=int(own.idle * 1000), absolute=int(own.absolute * 1000))
-    door, notices = Door(database, own.origin, limits), Notices(blobs, own.name)
-    provider = _provider(config, secret, trusting)
+    notices = Notices(blobs, own.name)
+    door = Door(database, own.origin, limits, notices=notices)
+    provider = await _provider(config, secret, trusting)
     registers = directory_parts.registers(config) if config.enrolment.domains else None
     server = HttpServer(application(config, door, site, notices, provider, registers, blobs), *address(own.listen), tls)
 
@@ -119,10 +126,10 @@ def _site(web_: Web) -> Site:
     return Site(parts.hostname, web_.name, (web_.origin,))
 
 
-def _provider(config: Config, secret: str, trusting: ssl.SSLContext | None) -> OpenIdClient | None:
-    """The client of Pro Santé Connect, or None where people are sent nowhere."""
+async def _provider(config: Config, secret: str, trusting: ssl.SSLContext | None) -> OpenIdClient | None:
+    """The client of Pro Santé Connect, or None where people are sent nowhere. Raises ConfigurationError."""
     own, web_ = config.identity, config.web
-    if not own.authorize or web_ is None:
+    if not (own.authorize or own.discovery) or web_ is None:
         return None
     registration = Registration(
         own.issuer,
@@ -132,7 +139,53 @@ def _provider(config: Config, secret: str, trusting: ssl.SSLContext | None) -> O
         level=own.level,
         skew=timedelta(seconds=own.skew),
     )
-    endpoints = oidc.usual(own.issuer, own.authorize)
+    provider = Provider(trusting)
+    try:
+        endpoints = await endpoints_of(own, provider, config.data / "identity-provider.json")
+    except ConfigurationError:
+        await provider.close()
+        raise
     rhythm = Rhythm(refresh=own.keys_refresh, kept=own.keys_kept)
     keys = KeySet(own.jwks or endpoints.certs, Provider(trusting), rhythm)
-    return OpenIdClient(registration, endpoints, Provider(trusting), keys)
+    return OpenIdClient(registration, endpoints, provider, keys)
+
+
+async def endpoints_of(own: Identity, provider: Provider, kept: Path) -> Endpoints:
+    """Where the provider of identity answers: as usual, or as it says.
+
+    What it said last is in the file `kept`, and serves while it cannot be reached. Raises ConfigurationError.
+    """
+    if not own.discovery:
+        return oidc.usual(own.issuer, own.authorize)
+    where = urlsplit(own.discovery)
+    if where.scheme != "https" and where.hostname not in _HERE:
+        raise ConfigurationError(
+            f"The provider of identity must be reached over https: {own.discovery}.",
+            f"Le fournisseur d'identité doit être joint en https : {own.discovery}.",
+        )
+    try:
+        document = await provider.get(own.discovery)
+        found = oidc.discovered(document, own.issuer, own.authorize)
+    except ProviderFailure as failure:
+        _log.error("the provider of identity does not say where it answers", detail=failure.detail)
+        return await asyncio.to_thread(_recalled, own, kept)
+    await asyncio.to_thread(_keep, kept, msgspec.json.encode(document))
+    return found
+
+
+def _recalled(own: Identity, kept: Path) -> Endpoints:
+    try:
+        return oidc.discovered(msgspec.json.decode(kept.read_bytes(), type=dict[str, Any]), own.issuer, own.authorize)
+    except (OSError, msgspec.DecodeError, ProviderFailure) as error:
+        raise ConfigurationError(
+            f"{own.discovery} does not say where the provider of identity {own.issuer} answers, and never did before.",
+            f"{own.discovery} ne dit pas où répond le fournisseur d'identité {own.issuer}, et ne l'a jamais dit.",
+        ) from error
+
+
+def _keep(kept: Path, content: bytes) -> None:
+    made = kept.with_suffix(".new")
+    made.write_bytes(content)
+    durability.force(made)
+    made.replace(kept)
+    durability.force(kept.parent)

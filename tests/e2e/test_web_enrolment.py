@@ -3,6 +3,8 @@
 import json
 import time
 from collections.abc import Iterator
+from email import message_from_bytes
+from email.policy import default
 from pathlib import Path
 from typing import Any
 
@@ -273,6 +275,34 @@ def test_sessions_are_listed_and_ended(browser: Browser, operator: Operator, the
         assert browser.ask("DELETE", "/api/sessions").json() == {"ended": 1}
         assert tablet.ask("GET", "/api/session").status_code == 401
     assert browser.ask("GET", "/api/session").status_code == 200
+
+
+def test_a_sign_in_from_elsewhere_is_told_by_a_letter_once(
+    browser: Browser, operator: Operator, theirs: Pretend, origin: str
+) -> None:
+    address = _enrol(browser, theirs)
+    device = Authenticator(origin=origin)
+    browser.add_passkey(device)
+
+    def letters() -> list[str]:
+        sources = [operator.content(each) for each in operator.messages(address.partition("@")[0])]
+        return [message_from_bytes(each, policy=default).get_content() for each in sources]
+
+    before = len(letters())
+    for name, source, told in (
+        ("Mozilla/5.0 (X11; Linux) Firefox", "127.0.0.1", 0),  # the browser that enrolled
+        ("Mozilla/5.0 (X11; Linux) Firefox/150", "127.0.9.9", 0),  # updated, with another address of the same network
+        ("Mozilla/5.0 (Windows NT 10.0) Chrome/140 Safari", "127.0.0.1", 1),  # another browser
+        ("Mozilla/5.0 (Windows NT 10.0) Chrome/141 Safari", "127.0.0.1", 1),  # told already
+        ("Mozilla/5.0 (X11; Linux) Firefox", "127.9.0.1", 2),  # another network
+    ):
+        with Browser(origin, name, address=source) as other:
+            assert other.touch(device).status_code == 200
+        assert len(letters()) == before + told, (name, source)
+    told_last, told_first = letters()[:2]
+    assert "127.9.0.1" in told_last
+    assert "Chrome, Windows" in told_first
+    assert "://" not in told_first  # nobody learns to click on such a thing
 
 
 def test_a_device_of_a_mail_program_is_let_in_and_out(browser: Browser, operator: Operator, theirs: Pretend) -> None:

@@ -7,7 +7,8 @@ from urllib.parse import urlsplit
 import httpx
 
 from simulators.authenticator import Authenticator
-from simulators.pretend import CLAIRE, Pretend
+from simulators.openid_scenarios import SomeProvider
+from simulators.pretend import CLAIRE
 
 
 class Browser:
@@ -51,7 +52,7 @@ class Browser:
         assert answer.status_code == status, (answer.status_code, answer.text)
         return answer.json() if answer.content else None
 
-    def sign_in(self, theirs: Pretend, person: str = CLAIRE, then: str = "/") -> str:
+    def sign_in(self, theirs: SomeProvider, person: str = CLAIRE, then: str = "/") -> str:
         """Sign in with Pro Santé Connect; where it ends."""
         left = self.client.get(f"/sign-in/pro-sante-connect?next={then}")
         assert left.status_code == 303, left.text

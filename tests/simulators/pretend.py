@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import httpx
 
+from vaguemestre.identity.oidc import Registration
 from vaguemestre.pretend.professionals import professional
 
 CLIENT, SECRET, BACK = "vaguemestre", "s3cret+of the/client", "https://mail.example/back"
@@ -28,6 +29,20 @@ class Pretend:
 
     issuer: str
     authorize: str
+
+    @property
+    def registration(self) -> Registration:
+        """Our client there."""
+        return Registration(self.issuer, CLIENT, SECRET, BACK)
+
+    @property
+    def discovery(self) -> str:
+        """Where it says what it offers."""
+        return f"{self.issuer}/.well-known/wallet-openid-configuration"
+
+    def hint(self, person: str) -> str:
+        """How it wants to be told whom to ask."""
+        return person
 
     def quirks(self, **changes: Any) -> None:
         """Make it fail as told; nothing: no more."""

@@ -244,7 +244,7 @@ class AddressReconciler:
             digitization = each[7]
             row = (before[0], *each[:7], *before[8:11], digitization, *before[12:_ACTIVE], *standing)
             if row[:_ACTIVE] != before[:_ACTIVE] or not before[_ACTIVE]:
-                changes.changed[before[0]] = row
+                changes.change(before, row)
                 if before[_ACTIVE]:
                     tally.changed += 1
                 else:
@@ -252,7 +252,7 @@ class AddressReconciler:
                 self._touch(row)
         for row in had.values():
             if row[_ACTIVE]:
-                changes.changed[row[0]] = (*row[:_ACTIVE], False, row[_ORIGIN], self._change.revision)
+                changes.change(row, (*row[:_ACTIVE], False, row[_ORIGIN], self._change.revision))
                 tally.withdrawn += 1
                 self._touch(row)
                 self._leave(row)

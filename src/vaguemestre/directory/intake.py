@@ -55,12 +55,14 @@ class Terms:
     """How files are taken in.
 
     `rebuild`: everything is compared with the register, whatever was noted of the files before. `withdrawal_limit`: the
-    share of people, activities or addresses beyond which withdrawals stop it, unless they are accepted.
+    share of people, activities or addresses beyond which withdrawals stop it, unless they are accepted. `only_new`: files
+    of the same names as those taken in last are left alone, and `revision` stays 0.
     """
 
     rebuild: bool = False
     withdrawal_limit: float = 0.05
     accept_withdrawals: bool = False
+    only_new: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from vaguemestre.directory.building import LOADS, Row, Tally, last_id, names_of,
 from vaguemestre.directory.dossiers import Dossiers, Exercise, Named, place_columns
 from vaguemestre.directory.model import Origin, Qualified
 from vaguemestre.documents.extraction import Kind
-from vaguemestre.storage.bulk import Statement
+from vaguemestre.storage.bulk import RowUpdate, Statement
 
 _EXTRACTION = Origin.EXTRACTION.value
 _STANDING = 3  # columns at the end of a row: active, origin, revision
@@ -71,6 +71,21 @@ class Changes:
 
     new: list[Row] = field(default_factory=list)
     changed: dict[int, Row] = field(default_factory=dict)
+    before: dict[int, Row] = field(default_factory=dict)
+
+    def change(self, before: Row, row: Row) -> None:
+        """Write a row in the place of what it was."""
+        self.changed[row[0]], self.before[row[0]] = row, before
+
+    def updates(self) -> dict[tuple[int, ...], list[Row]]:
+        """For each set of columns that change together: their values in each row, then its id."""
+        found: dict[tuple[int, ...], list[Row]] = defaultdict(list)
+        for number in sorted(self.changed):
+            row, before = self.changed[number], self.before[number]
+            columns = tuple(place for place, (new, old) in enumerate(zip(row, before, strict=True)) if new != old)
+            if columns:
+                found[columns].append((*(row[place] for place in columns), number))
+        return found
 
 
 @dataclass(slots=True)
@@ -143,7 +158,7 @@ class Reconciler:
             if before is None:
                 people.new.append(row)
             elif row[:_REVISION] != before[:_REVISION] or has != had or shows != shown:
-                people.changed[person] = row
+                people.change(before, row)
         self._write_people(connection, people, held, qualifications, cards)
         self.write(connection, tables.activities, activities)
         self.write(connection, tables.organizations, places)
@@ -192,7 +207,7 @@ class Reconciler:
             if same := had.get(each):
                 row = same.pop(0)
                 if not row[_ACTIVE]:
-                    changes.changed[row[0]] = (*row[:_ACTIVE], *self.standing())
+                    changes.change(row, (*row[:_ACTIVE], *self.standing()))
                     self.tally.activities.created += 1
             else:
                 new.append(each)
@@ -201,14 +216,14 @@ class Reconciler:
             other = next((row for row in left if row[3] == each[0]), None)
             if other is not None:
                 left.remove(other)
-                changes.changed[other[0]] = (*other[:3], *each, *self.standing())
+                changes.change(other, (*other[:3], *each, *self.standing()))
                 self.tally.activities.changed += 1
             else:
                 self._activity += 1
                 changes.new.append((self._activity, "", person, *each, *self.standing()))
                 self.tally.activities.created += 1
         for row in left:
-            changes.changed[row[0]] = (*row[:_ACTIVE], False, row[_ORIGIN], self.revision)
+            changes.change(row, (*row[:_ACTIVE], False, row[_ORIGIN], self.revision))
             self.tally.activities.withdrawn += 1
             if row[3] is not None:
                 self.left_places.add(row[3])
@@ -229,7 +244,7 @@ class Reconciler:
             width = len(columns)
             row = (before[0], *columns[: _CATEGORY - 1], before[_CATEGORY], *columns[_CATEGORY:])  # no file has it
             if row != before[: width + 1] or not before[_ACTIVE]:
-                changes.changed[before[0]] = (*row, before[width + 1], *self.standing())
+                changes.change(before, (*row, before[width + 1], *self.standing()))
                 if before[_ACTIVE]:
                     self.tally.organizations.changed += 1
                 else:
@@ -261,10 +276,10 @@ class Reconciler:
             self.tally.cards.created += len(shows.keys() - shown.keys())
             self.tally.cards.withdrawn += len(shown.keys() - shows.keys())
             self.tally.cards.changed += sum(number in shown and shown[number] != card for number, card in shows.items())
-        _delete(connection, tables.qualifications, "practitioner_id", qualifications)
+        _delete(connection, tables.qualifications, qualifications)
         rows = [(person, *each) for person, has in sorted(qualifications.items()) for each in sorted(has)]
         LOADS[tables.qualifications].run(connection, rows)
-        _delete(connection, tables.cards, "practitioner_id", cards)
+        _delete(connection, tables.cards, cards)
         shown_rows = [
             (person, number, *shows[number]) for person, shows in sorted(cards.items()) for number in sorted(shows)
         ]
@@ -273,29 +288,35 @@ class Reconciler:
     def write(self, connection: sa.Connection, table: sa.Table, changes: Changes) -> None:
         """Write rows, what they were kept first."""
         snapshots.keep(connection, self.revision, table.name, changes.changed)
-        _delete(connection, table, "id", changes.changed)
-        LOADS[table].run(connection, [*changes.new, *(changes.changed[number] for number in sorted(changes.changed))])
+        names = names_of(table)
+        for columns, rows in changes.updates().items():
+            RowUpdate(table, [names[place] for place in columns]).run(connection, rows)
+        LOADS[table].run(connection, changes.new)
+
+    def _withdraw(self, connection: sa.Connection, table: sa.Table, rows: Iterable[Row]) -> None:
+        changes = Changes()
+        for row in rows:
+            changes.change(row, (*row[:_ACTIVE], False, row[_ORIGIN], self.revision))
+        self.write(connection, table, changes)
 
     def end(self, connection: sa.Connection) -> None:
         """Withdraw the people and the places of whom nothing is left."""
         bare = self._bare(connection)
-        found = _rows(connection, tables.practitioners, bare)
-        rows = {row[0]: (*row[:_ACTIVE], False, row[_ORIGIN], self.revision) for row in found if _may_go(row)}
-        self.tally.practitioners.changed -= sum(row[0] in rows and row[_REVISION] == self.revision for row in found)
-        self.tally.practitioners.withdrawn += len(rows)
-        self.write(connection, tables.practitioners, Changes(changed=rows))
-        boxes = [plain(tables.addresses, row) for row in _BOXES.run(connection, sorted(rows))]
-        closed = {row[0]: (*row[:_ACTIVE], False, row[_ORIGIN], self.revision) for row in boxes}
-        self.tally.addresses.withdrawn += len(closed)
+        found = [row for row in _rows(connection, tables.practitioners, bare) if _may_go(row)]
+        self.tally.practitioners.changed -= sum(row[_REVISION] == self.revision for row in found)
+        self.tally.practitioners.withdrawn += len(found)
+        self._withdraw(connection, tables.practitioners, found)
+        people = sorted(row[0] for row in found)
+        boxes = [plain(tables.addresses, row) for row in _BOXES.run(connection, people)]
+        self.tally.addresses.withdrawn += len(boxes)
         self.left_places |= {row[6] for row in boxes if row[6] is not None}
-        self.write(connection, tables.addresses, Changes(changed=closed))
+        self._withdraw(connection, tables.addresses, boxes)
         left = sorted(self.left_places)
         kept = {row[0] for select in (_PRACTISED, _WRITTEN_TO, _PARENTS) for row in select.run(connection, left)}
         gone = [row[0] for row in _ORIGINS.run(connection, sorted(set(left) - kept)) if row[1] == _EXTRACTION]
         places = _rows(connection, tables.organizations, gone)
         self.tally.organizations.withdrawn += len(places)
-        withdrawn = {row[0]: (*row[:_ACTIVE], False, row[_ORIGIN], self.revision) for row in places}
-        self.write(connection, tables.organizations, Changes(changed=withdrawn))
+        self._withdraw(connection, tables.organizations, places)
 
     def _bare(self, connection: sa.Connection) -> list[int]:
         """The people of whom nothing is left."""
@@ -308,15 +329,8 @@ class Reconciler:
 _MOST = 10_000
 _CATEGORY = names_of(tables.organizations).index("category")
 _DELETES = {
-    (table, key): Statement(f"DELETE FROM {table.name} WHERE {key} {{among}}")  # noqa: S608
-    for table, key in (
-        (tables.practitioners, "id"),
-        (tables.activities, "id"),
-        (tables.organizations, "id"),
-        (tables.addresses, "id"),
-        (tables.qualifications, "practitioner_id"),
-        (tables.cards, "practitioner_id"),
-    )
+    table: Statement(f"DELETE FROM {table.name} WHERE practitioner_id {{among}}")  # noqa: S608
+    for table in (tables.qualifications, tables.cards)
 }
 _BY_ID = {table: _select(table, "id") for table in (tables.practitioners, tables.organizations, tables.activities)}
 
@@ -330,10 +344,10 @@ def _rows(connection: sa.Connection, table: sa.Table, numbers: list[int]) -> lis
     return [plain(table, row) for row in _BY_ID[table].run(connection, numbers)]
 
 
-def _delete(connection: sa.Connection, table: sa.Table, key: str, numbers: Iterable[int]) -> None:
-    wanted = sorted(numbers)
+def _delete(connection: sa.Connection, table: sa.Table, people: Iterable[int]) -> None:
+    wanted = sorted(people)
     for start in range(0, len(wanted), _MOST):
-        _DELETES[table, key].run(connection, wanted[start : start + _MOST])
+        _DELETES[table].run(connection, wanted[start : start + _MOST])
 
 
 def _hold(connection: sa.Connection, keys: list[str], dossiers: Dossiers) -> _Held:

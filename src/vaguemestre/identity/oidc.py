@@ -74,6 +74,7 @@ class Endpoints:
     logout: str = ""
     introspection: str = ""
     ciba: str = ""
+    revocation: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +150,7 @@ def discovered(document: Mapping[str, Any], issuer: str, authorize: str = "") ->
         text("end_session_endpoint"),
         text("introspection_endpoint"),
         text("backchannel_authentication_endpoint"),
+        text("revocation_endpoint"),
     )
     if not (found.authorize and found.token and found.userinfo and found.certs):
         raise ProviderFailure("the discovery document lacks addresses")
@@ -252,7 +254,15 @@ class OpenIdClient:
         return answered.get("active") is True
 
     async def log_out(self, granted: Granted) -> None:
-        """End the session at the provider. Raises ProviderFailure; ours has ended whatever it says."""
+        """End what was granted at the provider. Raises ProviderFailure; ours has ended whatever it says.
+
+        Where it revokes (RFC 7009), both tokens are; else its session ends by the refresh token, as Pro Santé Connect's does.
+        """
+        if self._endpoints.revocation:
+            for kind, token in (("refresh_token", granted.refresh), ("access_token", granted.access)):
+                form = {"token": token, "token_type_hint": kind}
+                await self._provider.tell(self._endpoints.revocation, form, self._authorization)
+            return
         form = {"refresh_token": granted.refresh, "client_id": self._registration.client}
         await self._provider.tell(self._endpoints.logout, form, self._authorization)
 

@@ -1,7 +1,8 @@
 """Talking to the provider of identity: HTTP with bounds on time, size and number, and JSON objects back.
 
 Kept true: an answer that is late, too long, redirected, not 200 or not what was asked for is a ProviderFailure, whose detail
-holds no token and no secret; one that says why it refuses (RFC 6749 §5.2) is a ProviderRefusal, with the code of the reason.
+holds no token and no secret; one that says why it refuses (RFC 6749 §5.2), or has no word to say, is a ProviderRefusal, with the
+code of the reason.
 Connections are kept, since a sign-in waits for the answer.
 """
 
@@ -19,6 +20,8 @@ _TIMEOUT_S = 8.0
 _MOST_OCTETS = 262_144
 _MOST_AT_ONCE = 20
 _CODE = re.compile(r"[a-z_]{1,40}")
+# What a refusal without a body says: of a bearer's token (RFC 6750 §3.1 puts its words into a header), of what a form gave.
+_WORDLESS = {("GET", 401): "invalid_token", ("POST", 400): "invalid_request"}
 
 
 class ProviderRefusal(ProviderFailure):
@@ -82,7 +85,9 @@ class Provider:
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, OSError) as error:
             raise ProviderFailure(type(error).__name__) from error
         if response.status_code in (400, 401, 403):
-            raise _refusal(response.status_code, bytes(received))
+            raise _refusal(
+                response.status_code, bytes(received), wordless=_WORDLESS.get((method, response.status_code))
+            )
         if response.status_code not in (200, 204):
             raise ProviderFailure(f"HTTP {response.status_code}")
         return bytes(received)
@@ -95,7 +100,9 @@ def _object(received: bytes) -> dict[str, Any]:
         raise ProviderFailure(type(error).__name__) from error
 
 
-def _refusal(status: int, received: bytes) -> ProviderFailure:
+def _refusal(status: int, received: bytes, *, wordless: str | None) -> ProviderFailure:
+    if not received and wordless:
+        return ProviderRefusal(wordless)
     try:
         error = _object(received).get("error")
     except ProviderFailure:

@@ -149,7 +149,8 @@ web_sessions = sa.Table(
     sa.Index("ix_web_sessions_person_id", "person_id"),
 )
 
-# What waits for an answer, by digest of the secret that the browser holds.
+# What waits for an answer, by digest of the secret that the browser holds; and where people signed in from, by digest
+# (`known_places`): both are forgotten by age.
 sign_in_flows = sa.Table(
     "sign_in_flows",
     metadata,

@@ -71,6 +71,26 @@ class BulkLoad:
                     copy.write_row(row)
 
 
+class RowUpdate:
+    """UPDATE of some columns of rows by id, each with values of its own, of any type; by the driver's own loop.
+
+    Only the columns that change should be named: an index of a column that is named is written, whatever its value.
+    """
+
+    def __init__(self, table: sa.Table, columns: Sequence[str]) -> None:
+        self._heads = {
+            mark: f"UPDATE {table.name} SET {', '.join(f'{table.c[name].name} = {mark}' for name in columns)} "  # noqa: S608
+            f"WHERE id = {mark}"
+            for mark in ("?", "%s")
+        }
+
+    def run(self, connection: sa.Connection, rows: Sequence[Sequence[Any]]) -> None:
+        """Update rows; each has a value for every column, in order, then the id."""
+        text = self._heads[_mark(connection)]
+        with _translated(connection, text):
+            connection.connection.cursor().executemany(text, rows)
+
+
 class BulkUpdate:
     """UPDATE of many rows by key, each with values of its own.
 

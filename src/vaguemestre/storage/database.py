@@ -205,6 +205,8 @@ class Database:
 
     def _commit(self, batch: list["_Write"]) -> list[object]:
         """Run a batch in one transaction; returns what it announced."""
+        if len(batch) == 1 and not batch[0].together:
+            return self._commit_alone(batch[0])
         if _alike(batch):
             facts = self._commit_alike(batch)
             if facts is not None:
@@ -216,6 +218,21 @@ class Database:
                 if together is None or not _run_together(connection, together, writes):
                     for write in writes:
                         _run_alone(connection, write)
+        return facts
+
+    def _commit_alone(self, write: "_Write") -> list[object]:
+        """One function: the transaction itself is the savepoint, which SQLite would keep every page it changes for."""
+        with self._writing.connect() as connection, connection.begin() as transaction:
+            facts: list[object] = []
+            connection.info[_FACTS] = facts
+            try:
+                write.result = write.fn(connection, *write.argument)
+            except Exception as error:
+                if _hopeless(connection, error):
+                    raise
+                transaction.rollback()
+                write.error = _failure(error) if isinstance(error, sa.exc.SQLAlchemyError) else error
+                return []
         return facts
 
     def _commit_alike(self, batch: list["_Write"]) -> list[object] | None:

@@ -189,6 +189,23 @@ def test_an_address_stays_its_bearer_s_from_day_to_day(tmp_path: Path) -> None:
     assert all(before[address] == after[address] for address in common)
 
 
+def test_people_keep_their_addresses_when_they_move(tmp_path: Path) -> None:
+    def boxes(day: int) -> dict[str, str]:
+        rows = made(tmp_path, Fiction(8000, 2, day, FLAWLESS))[4]
+        return {row["Identifiant PP"]: row["Adresse BAL"] for row in rows if row["Type de BAL"] == "PER"}
+
+    def places(day: int) -> dict[str, str]:
+        rows = made(tmp_path, Fiction(8000, 2, day, FLAWLESS))[0]
+        return {row["Identifiant PP"]: row["Identifiant technique de la structure"] for row in reversed(rows)}
+
+    before, after = boxes(0), boxes(900)
+    common = set(before) & set(after)
+    assert len(common) > 300
+    assert [before[person] for person in sorted(common)] == [after[person] for person in sorted(common)]
+    was, now = places(0), places(900)
+    assert sum(was[person] != now[person] for person in common) > 200
+
+
 def test_defects_are_as_many_as_wanted(tmp_path: Path) -> None:
     rows = made(tmp_path, Fiction(4000, 3, 0, Defects(key=0.05, blank_postal=0.2, repeated=0.05)))
     people = {row["Identifiant PP"] for row in rows[0]}

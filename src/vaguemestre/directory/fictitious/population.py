@@ -149,15 +149,13 @@ class _Maker:
     def person(self, number: int) -> Rows:
         """The rows of one person."""
         person = self._somebody(number)
+        address = self._address(person) if person.practising else ""
         if person.gone:
-            if person.practising and person.addressed:  # what they were called stays taken
-                place, _ = self._activity(person, 0)
-                self._address(person, place)
             return _NOBODY
         skill = _skill(person.profession, person.drawn[13])
         activities, first = self._activities(person, skill)
         addresses: list[str] = []
-        if first is not None and (address := self._address(person, first)):
+        if first is not None and address:
             addresses.extend(self._address_rows(address, person, skill, first))
         cards = [self._card(person)] if person.practising and _has_card(person) else []
         return activities, _know_how(person, skill), _diplomas(person), cards, addresses
@@ -192,7 +190,7 @@ class _Maker:
             return [prefix + "|" * 39], None
         first, rows = None, []
         for slot in range(_practices(person.drawn[14])):
-            place, activity = self._activity(person, slot)
+            place, activity = self._activity(person, slot, self._day)
             first = first or place
             rows.append(prefix + activity)
         return rows, first
@@ -260,9 +258,9 @@ class _Maker:
         identifier = f"{payload}{(key(payload) + wrong) % 10}"
         return "8", identifier, f"8{identifier}"
 
-    def _activity(self, person: _Person, slot: int) -> tuple[_Place, str]:
-        """Where a person practises, and the columns that say so; as on the first day where they are gone."""
-        number, profession, day = person.number, person.profession, 0 if person.gone else self._day
+    def _activity(self, person: _Person, slot: int, day: int) -> tuple[_Place, str]:
+        """Where a person practises on a day, and the columns that say so."""
+        number, profession = person.number, person.profession
         drawn = self._draw(number, _ACTIVITY + slot)
         moves, edits = _times(day, drawn[0], _DAYS_BETWEEN_MOVES), _times(day, drawn[1], _DAYS_BETWEEN_EDITS)
         liberal = drawn[2] < profession.liberal * _SHORT
@@ -382,18 +380,25 @@ class _Maker:
         phones = _phones(drawn, commune.department)
         return _Place(kind, identification, before, phones, after, written, house, commune.department)
 
-    def _address(self, person: _Person, place: _Place) -> str:
-        """The address of a person today, or an empty text. The local part of who had one first is marked as taken."""
+    def _address(self, person: _Person) -> str:
+        """The address of a person today, or an empty text: that of where they practised first, wherever they moved since.
+
+        The local part of who had one on the first day is marked as taken, though they have gone.
+        """
         drawn, born = person.drawn, person.born
+        rate = _CLOSED if person.addressed else _OPENED * person.profession.addressed * 4
+        passed = born + _wait(drawn[23], drawn[24], rate) <= self._day
+        if not person.addressed and not passed:
+            return ""
+        place, _ = self._activity(person, 0, 0)
         plain = f"{_slug(person.given)}.{_slug(person.family)}"
         domain = _domain(person.profession, drawn[22], place)
-        if person.addressed:
-            taken = self._take(f"{plain}@{domain}")
-            if born + _wait(drawn[23], drawn[24], _CLOSED) <= self._day:
-                return ""
-            return f"{plain}{person.number}@{domain}" if taken else f"{plain}@{domain}"
-        opens = born + _wait(drawn[23], drawn[24], _OPENED * person.profession.addressed * 4)
-        return f"{plain}{person.number}@{domain}" if opens <= self._day else ""
+        if not person.addressed:
+            return f"{plain}{person.number}@{domain}"
+        taken = self._take(f"{plain}@{domain}")
+        if passed:
+            return ""
+        return f"{plain}{person.number}@{domain}" if taken else f"{plain}@{domain}"
 
     def _take(self, address: str) -> bool:
         """Whether an address may be taken already; it is from now on."""

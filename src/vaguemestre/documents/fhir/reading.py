@@ -238,15 +238,16 @@ def _mailboxes(resource: Json) -> tuple[Mailbox, ...]:
 
 
 def _contacts(resource: Json) -> dict[str, str]:
-    phones: list[str] = []
-    found = {"fax": "", "email": ""}
+    found = {"phone": "", "phone2": "", "fax": "", "email": ""}
     for each in _objects(resource, "telecom"):
         kind, value = each.get("system"), _text(each, "value")
         if kind == "phone":
-            phones.append(value)
-        elif kind in found and not found[kind] and not mailboxes.is_mailbox(each):
+            first, second = ("phone2", "phone") if each.get("rank") == 2 else ("phone", "phone2")
+            name = first if not found[first] else second
+            found[name] = found[name] or value
+        elif kind in ("fax", "email") and not found[kind] and not mailboxes.is_mailbox(each):
             found[kind] = value
-    return found | dict(zip(("phone", "phone2"), [*phones, "", ""], strict=False))
+    return found
 
 
 _PARTS = {

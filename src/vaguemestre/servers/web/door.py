@@ -20,15 +20,17 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from vaguemestre import log
+from vaguemestre.enrolment.enrol import personal_account
+from vaguemestre.enrolment.notices import Notices
 from vaguemestre.errors import StorageFailure, VaguemestreError
-from vaguemestre.identity import sessions
+from vaguemestre.identity import known_places, sessions
 from vaguemestre.identity.flows import NoFlowError
 from vaguemestre.identity.model import Means, NotPermittedError, Person, RefusedIdentityError
 from vaguemestre.identity.oidc import FlowError, SignInStoppedError
 from vaguemestre.identity.sessions import Limits, Session
 from vaguemestre.identity.throttle import Attempt, Throttle
 from vaguemestre.identity.tokens import ProviderFailure
-from vaguemestre.mailstore.model import UnknownAccountError
+from vaguemestre.mailstore.model import AccountState, UnknownAccountError
 from vaguemestre.servers.limits import Allowance, network
 from vaguemestre.storage.database import Database
 
@@ -174,6 +176,7 @@ class Door:
     limits: Limits = field(default_factory=Limits)
     allowance: Allowance = field(default_factory=lambda: Allowance(_BURST, _RATE))
     throttle: Throttle = field(default_factory=Throttle)
+    notices: Notices | None = None
 
     @property
     def _secure(self) -> bool:
@@ -239,15 +242,31 @@ class Door:
             attempt.succeeded()
 
     async def begin(self, asked: Asked, response: Response, person: Person, means: Means) -> None:
-        """Sign somebody in: any session that the browser had is ended, and a new one begun (no fixation)."""
+        """Sign somebody in: any session that the browser had is ended, and a new one begun (no fixation).
+
+        From where they never signed in before, they are told by a letter.
+        """
 
         def write(connection: Any) -> str:
             if asked.session is not None:
                 sessions.end(connection, asked.session.person.id, asked.session.id)
+            if known_places.note(connection, person.id, asked.device, asked.network):
+                self._tell(connection, person, asked)
             return sessions.begin(connection, person, means, asked.device, asked.network)[0]
 
         self.keep_session(response, await self.database.write_async(write))
         self.keep_flow(response, "")
+
+    def _tell(self, connection: Any, person: Person, asked: Asked) -> None:
+        account = personal_account(connection, person.national_id)
+        if self.notices is not None and account is not None and account.state is not AccountState.CLOSED:
+            where = f"{asked.device}, {asked.network}" if asked.device else asked.network
+            self.notices.new_means(
+                connection,
+                account,
+                f"Une connexion à votre messagerie vient d'un appareil ou d'un réseau nouveau : {where}.",
+                f"A sign-in to your mailbox came from a new device or network: {where}.",
+            )
 
     def _set(self, response: Response, cookie: str, secret: str, seconds: int) -> None:
         # Lax: a person comes back from Pro Santé Connect's site with it; what changes anything is checked by origin.
