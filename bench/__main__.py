@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench.row import Row
 
-NAMES = ("smtp", "imap", "trust", "memory", "growth", "search", "identity", "directory")
+NAMES = ("smtp", "imap", "trust", "memory", "growth", "search", "identity", "directory", "directory_search")
 
 
 def main() -> int:
@@ -22,6 +22,7 @@ def main() -> int:
     parser.add_argument(
         "--people", type=int, default=100_000, help="of the directory's register; the nation has 2000000"
     )
+    parser.add_argument("--kept", metavar="FOLDER", help="where the register to search is made, and found again")
     arguments = parser.parse_args()
     unknown = set(arguments.names) - set(NAMES)
     if unknown:
