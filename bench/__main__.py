@@ -9,7 +9,18 @@ from pathlib import Path
 
 from bench.row import Row
 
-NAMES = ("smtp", "imap", "trust", "memory", "growth", "search", "identity", "directory", "directory_search")
+NAMES = (
+    "smtp",
+    "imap",
+    "trust",
+    "memory",
+    "growth",
+    "search",
+    "identity",
+    "directory",
+    "directory_search",
+    "directory_ldap",
+)
 
 
 def main() -> int:

@@ -116,7 +116,7 @@ def running(folder: Path, output: IO[bytes] | None = None, also: Sequence[int] =
     )
     try:
         for each in (port, *also):
-            _await_port(each, process)
+            await_port(each, process)
         authorities = folder / "authority" / "authorities.pem"
         yield Measured(port, process.pid, folder, path, authorities, folder / "client.pem", folder / "client.key")
     finally:
@@ -130,7 +130,8 @@ def free_port() -> int:
         return int(listening.getsockname()[1])
 
 
-def _await_port(port: int, process: "subprocess.Popen[bytes]") -> None:
+def await_port(port: int, process: "subprocess.Popen[bytes]") -> None:
+    """Wait until a process listens. Raises RuntimeError where it ends first."""
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline and process.poll() is None:
         try:

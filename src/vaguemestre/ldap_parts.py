@@ -3,13 +3,11 @@
 import asyncio
 import contextlib
 import hashlib
-import threading
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 from vaguemestre import directory_parts, jobs
 from vaguemestre.config import Config, Ldap
-from vaguemestre.directory.register import Place, Registers
 from vaguemestre.directory.substrings import Substrings
 from vaguemestre.errors import ConfigurationError
 from vaguemestre.evidence.recorder import Recorder
@@ -19,14 +17,13 @@ from vaguemestre.protocols.ldap.names import DnSyntaxError
 from vaguemestre.protocols.ldap.server import EXTENSIONS, PAGED_RESULTS
 from vaguemestre.servers.limits import ServerLimits
 from vaguemestre.storage import keys
-from vaguemestre.storage.database import Database
 from vaguemestre.trust.judge import Judge
 
 if TYPE_CHECKING:
     from vaguemestre.servers.ldap.session import DirectoryReading
 
 _FOR_SUBSTRINGS = b"substrings of the directory"
-_FOLLOW_S = 5.0
+_FOLLOW_S = 2.0  # an address put on the red list is found for no longer than this, and what the change takes
 _LDAP_IDLE_S = 900.0  # programs keep a connection for the next name that is typed
 
 
@@ -46,7 +43,7 @@ async def ldap(config: Config, own: Ldap, judging: Judge, recorder: Recorder) ->
             f"[directory.ldap] attributes ne nomme aucun des nôtres : {', '.join(schema.unknown)}.",
         )
     context = tls.mail_program_context(config.tls.certificate, config.tls.key)
-    with contextlib.closing(Opening(directory_parts.place(config))) as register:
+    with contextlib.closing(directory_parts.Opening(directory_parts.place(config))) as register:
         index = Substrings(directory_parts.place(config).folder, _key(config))
         try:
             readers = Readers(own.readers, judging, recorder, anonymous=own.anonymous)
@@ -70,28 +67,6 @@ async def ldap(config: Config, own: Ldap, judging: Judge, recorder: Recorder) ->
             following.cancel()
             await asyncio.wait([following])
             await tree.close()
-
-
-class Opening:
-    """The register in use, opened when it is first asked for: it may be imported long after the start."""
-
-    def __init__(self, where: Place) -> None:
-        self._where = where
-        self._lock = threading.Lock()
-        self._registers: Registers | None = None
-
-    def current(self) -> Database:
-        """See `Registers.current`. Raises ConfigurationError where none was imported yet."""
-        with self._lock:
-            if self._registers is None:
-                self._registers = Registers(self._where)
-            return self._registers.current()
-
-    def close(self) -> None:
-        """Let go of the files."""
-        with self._lock:
-            if self._registers is not None:
-                self._registers.close()
 
 
 def _key(config: Config) -> bytes:

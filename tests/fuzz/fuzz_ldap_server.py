@@ -8,6 +8,7 @@ unanswered.
 import contextlib
 import sys
 
+from vaguemestre.directory.substrings import COLUMNS
 from vaguemestre.protocols.ldap import encoding, messages, names
 from vaguemestre.protocols.ldap.encoding import Bounds, DecodingError
 from vaguemestre.protocols.ldap.messages import Request, Unbind
@@ -92,7 +93,7 @@ def search(operation: messages.Search) -> None:
     for expression in (planned.first, planned.runs):
         if expression is not None:
             plan.expression(expression)
-            plan.holds(expression, ("", "", ""))
+            plan.holds(expression, ("",) * len(COLUMNS))
 
 
 if __name__ == "__main__":

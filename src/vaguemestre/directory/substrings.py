@@ -27,9 +27,9 @@ from vaguemestre.documents.words import literal
 from vaguemestre.storage import database
 from vaguemestre.storage.database import Database
 
-COLUMNS = ("name", "mail", "place")
+COLUMNS = ("name", "mail", "structure", "unit", "city", "description")
 LEAST = 3  # letters of a run: the index is of trigrams
-_VERSION = "1"
+_VERSION = "2"
 _STEP = 2000
 _MOST_CHANGES = 100_000  # beyond, a new file is made sooner than this one changed
 _encode = msgspec.msgpack.Encoder().encode
@@ -39,19 +39,18 @@ _decode = msgspec.msgpack.Decoder(Listed).decode
 _SCHEMA = (
     "CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
     "CREATE TABLE lines (id INTEGER PRIMARY KEY, content BLOB NOT NULL)",
-    "CREATE VIRTUAL TABLE runs USING fts5(name, mail, place, content='', contentless_delete=1,"
+    "CREATE VIRTUAL TABLE runs USING fts5(name, mail, structure, unit, city, description, content='',"
+    " contentless_delete=1,"
     " tokenize='trigram case_sensitive 1')",
 )
-_FIND = (
-    "SELECT lines.content FROM runs JOIN lines ON lines.id = runs.rowid WHERE runs MATCH ? AND runs.rowid > ?"
-    " ORDER BY runs.rowid LIMIT ?"
-)
+_FIND = "SELECT rowid FROM runs WHERE runs MATCH ? AND rowid > ? ORDER BY rowid LIMIT ?"
+_PUT = f"INSERT INTO runs (rowid, {', '.join(COLUMNS)}) VALUES (?{', ?' * len(COLUMNS)})"  # noqa: S608 - names of this code
 _FOLLOW = "SELECT content FROM lines WHERE id > ? ORDER BY id LIMIT ?"
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Letters sought in one column (name, mail, place); folded, LEAST of them or more."""
+    """Letters sought in one of COLUMNS; folded, LEAST of them or more."""
 
     column: str
     letters: str
@@ -62,10 +61,13 @@ class Run:
         return f'{{{self.column}}} : "{quoted}"'
 
 
-def texts(line: Listed) -> tuple[str, str, str]:
-    """What the index holds of a line, by column. A name stands in both orders."""
-    name = (line.given, line.family, line.given) if listing.is_person(line) else listing.names(line)
-    return _text(name), _text((line.address,)), _text((line.name, line.sign, line.service, line.description, line.city))
+def texts(line: Listed) -> tuple[str, ...]:
+    """What the index holds of a line, by column. A name stands in both orders; what is rare to be asked in none."""
+    person = listing.is_person(line)
+    name = (line.given, line.family, line.given) if person else listing.names(line)
+    unit = (line.service,) if person or line.service else listing.names(line)
+    values = (name, (line.address,), (line.name, line.sign), unit, (line.city,), (line.description,))
+    return tuple(map(_text, values))
 
 
 def _text(values: Iterable[str]) -> str:
@@ -83,6 +85,8 @@ class Substrings:
         self._former: Database | None = None
         self._edition = ""
         self._revision = 0
+        self.generation = 0
+        """Another number once anything changed: what was kept of lines read before is of the past."""
         self.words: dict[tuple[str, str], str] = {}
         """What codes mean, by nomenclature and code."""
 
@@ -105,10 +109,10 @@ class Substrings:
             if edition == self._edition and revision != self._revision:
                 self._follow(source, revision, goes_on)
 
-    def find(self, connection: sa.Connection, expression: str, after: int, limit: int) -> list[Listed]:
-        """The first lines after one, by identifier, whose runs an expression of FTS5 matches."""
-        rows = connection.exec_driver_sql(_FIND, (expression, after, limit))
-        return [_decode(row[0]) for row in rows]
+    def find(self, connection: sa.Connection, expression: str, after: int, limit: int) -> list[int]:
+        """The first lines after one, by identifier, whose runs an expression of FTS5 matches: their identifiers."""
+        rows = connection.exec_driver_sql(_FIND, (expression, after, limit)).fetchall()
+        return [row[0] for row in rows]
 
     def follow(self, connection: sa.Connection, after: int, limit: int) -> list[Listed]:
         """The first lines after one."""
@@ -145,6 +149,7 @@ class Substrings:
         self._former, self._current, self._edition = self._current, opened, edition
         self._revision = int(opened.read(_fact, "revision"))
         self.words = source.read(listing.words_of_codes)
+        self.generation += 1
         for each in self._folder.glob("substrings-*"):
             if not each.name.startswith(path.name):
                 each.unlink(missing_ok=True)
@@ -205,6 +210,7 @@ class Substrings:
         target.write(_note, {"revision": str(revision)})
         self._revision = revision
         self.words = source.read(listing.words_of_codes)
+        self.generation += 1
 
 
 def _standing(connection: sa.Connection) -> tuple[str, int]:
@@ -227,9 +233,7 @@ def _note(connection: sa.Connection, facts: dict[str, str]) -> None:
 
 def _add(connection: sa.Connection, rows: Sequence[Listed]) -> None:
     connection.exec_driver_sql("INSERT INTO lines VALUES (?, ?)", [(row.id, _encode(row)) for row in rows])
-    connection.exec_driver_sql(
-        "INSERT INTO runs (rowid, name, mail, place) VALUES (?, ?, ?, ?)", [(row.id, *texts(row)) for row in rows]
-    )
+    connection.exec_driver_sql(_PUT, [(row.id, *texts(row)) for row in rows])
 
 
 def _change(connection: sa.Connection, numbers: Sequence[int], rows: Sequence[Listed]) -> None:

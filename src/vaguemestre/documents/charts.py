@@ -19,6 +19,7 @@ _LABEL_WIDTH = 300
 _ROW = 26
 _BAR = 16
 _PLOT_HEIGHT = 200
+_STEPS = 5  # every scale divides by it into round shares
 _INK, _PALE, _MARK, _TRACK = "#1d2733", "#5b6673", "#0b5f8a", "#e6ebf0"
 _WIDE = 7.4  # pixels a character of 13 takes at the most, on average
 
@@ -71,11 +72,11 @@ def _line(points: Sequence[Point], title: str, y: int) -> tuple[list[str], int]:
     left, right = _MARGIN + 60, _WIDTH - _MARGIN - 60
     base = y + 30 + _PLOT_HEIGHT
     parts = [_text(_MARGIN, y + 12, title, size=15, weight=600)]
-    for step in range(5):
-        height = base - _PLOT_HEIGHT * step / 4
+    for step in range(_STEPS + 1):
+        height = base - _PLOT_HEIGHT * step / _STEPS
         parts += [
             f'<line x1="{left}" y1="{height:.1f}" x2="{right}" y2="{height:.1f}" stroke="{_TRACK}"/>',
-            _text(left - 8, height + 4, _percent(top * step / 4), anchor="end", colour=_PALE, size=12),
+            _text(left - 8, height + 4, _percent(top * step / _STEPS), anchor="end", colour=_PALE, size=12),
         ]
     places = [
         (left + (right - left) * number / (len(points) - 1), base - _PLOT_HEIGHT * point.share / top)
@@ -93,7 +94,8 @@ def _line(points: Sequence[Point], title: str, y: int) -> tuple[list[str], int]:
         if (len(points) - 1 - number) % spaced == 0:
             parts.append(_text(x, base + 20, point.label, anchor="middle", colour=_PALE, size=12))
         if last or number == 0:
-            parts.append(_text(x, height - 12, _percent(point.share), anchor="middle", weight=600))
+            side = "middle" if last else "start"  # clear of the scale
+            parts.append(_text(x, height - 12, _percent(point.share), anchor=side, weight=600))
     return parts, base + 20 + _MARGIN
 
 

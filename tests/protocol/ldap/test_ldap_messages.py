@@ -144,7 +144,7 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=300)
 def test_entries_are_written_as_the_library_would(
     number: int, dn: str, attributes: list[tuple[str, list[str]]]
 ) -> None:
-    ours = encoding.entry(number, dn, [encoding.attribute(name, values) for name, values in attributes])
+    (ours,) = encoding.found(number, [encoding.entry(dn, [encoding.attribute(*each) for each in attributes])])
     rows = [{"type": name.encode(), "vals": [value.encode() for value in values]} for name, values in attributes]
     entry = {"objectName": dn.encode(), "attributes": rows}
     assert ours == LIBRARY.encode("LDAPMessage", {"messageID": number, "protocolOp": ("searchResEntry", entry)})

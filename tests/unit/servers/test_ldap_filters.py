@@ -195,7 +195,7 @@ def test_a_plan_loses_nothing_that_matches(index: sqlcipher.Connection, wanted: 
         if expression is None or expression == plan.NOTHING:
             continue
         index.execute("DELETE FROM runs WHERE rowid = 1")
-        index.execute("INSERT INTO runs (rowid, name, mail, place) VALUES (1, ?, ?, ?)", texts)
+        index.execute(substrings._PUT, (1, *texts))
         found = index.execute("SELECT 1 FROM runs WHERE runs MATCH ?", (plan.expression(expression),)).fetchall()
         assert bool(found) is plan.holds(expression, texts), "what the index finds is what `holds` says"
     if judged(wanted, of) is not True or planned.everything or planned.keys:

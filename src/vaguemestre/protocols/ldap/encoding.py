@@ -10,7 +10,7 @@ to the same octets.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from vaguemestre.errors import VaguemestreError
@@ -49,6 +49,8 @@ _CONSTRUCTED = 0x20
 _MANY_OCTETS_TAG = 0x1F
 _WRITES = {0x66: Write.MODIFY, 0x68: Write.ADD, 0x4A: Write.DELETE, 0x6C: Write.MODIFY_DN}
 _MOST_ID = 2**31 - 1
+_SHORT = 60  # octets of a type, and of a value, that make an attribute whose lengths are of one octet
+_BYTES = [bytes((number,)) for number in range(256)]
 _SCOPES = {int(scope): scope for scope in Scope}
 
 
@@ -326,25 +328,37 @@ def response_to(operation: Operation) -> str:
     return ""
 
 
-def attribute(name: str, values: Iterable[str]) -> bytes:
+@lru_cache(1024)
+def _type(name: str) -> bytes:
+    return _element(4, name.encode())
+
+
+def attribute(name: str, values: Sequence[str]) -> bytes:
     """One attribute of an entry (PartialAttribute), with its values or none."""
-    return _element(
-        _SEQUENCE,
-        _element(4, name.encode()) + _element(0x31, b"".join([_element(4, each.encode()) for each in values])),
-    )
+    head = _type(name)
+    if len(values) == 1:  # nearly all
+        value = values[0].encode()
+        size = len(value)
+        if size < _SHORT and len(head) < _SHORT:
+            return b"0%b%b1%b\x04%b%b" % (_BYTES[len(head) + size + 4], head, _BYTES[size + 2], _BYTES[size], value)
+    return _element(_SEQUENCE, head + _element(0x31, b"".join([_element(4, each.encode()) for each in values])))
 
 
-def entry(message_id: int, dn: str, attributes: Iterable[bytes]) -> bytes:
-    """An entry found (SearchResultEntry), with attributes as `attribute` writes them."""
-    number = message_id.to_bytes(message_id.bit_length() // 8 + 1, "big")
-    found = _element(4, dn.encode()) + _element(_SEQUENCE, b"".join(attributes))
-    return _element(_SEQUENCE, _element(2, number) + _element(0x64, found))
+def entry(dn: str, attributes: Iterable[bytes]) -> bytes:
+    """An entry (SearchResultEntry), with attributes as `attribute` writes them; `found` makes a message of it."""
+    return _element(0x64, _element(4, dn.encode()) + _element(_SEQUENCE, b"".join(attributes)))
+
+
+def found(message_id: int, entries: Iterable[bytes]) -> list[bytes]:
+    """The messages that tell entries found by a search."""
+    number = _element(2, message_id.to_bytes(message_id.bit_length() // 8 + 1, "big"))
+    return [_element(_SEQUENCE, number + each) for each in entries]
 
 
 def _element(tag: int, content: bytes) -> bytes:
     length = len(content)
     if length < 0x80:
-        return bytes((tag, length)) + content
+        return _BYTES[tag] + _BYTES[length] + content
     size = length.to_bytes((length.bit_length() + 7) // 8, "big")
     return bytes((tag, 0x80 | len(size))) + size + content
 

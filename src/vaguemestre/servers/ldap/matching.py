@@ -9,6 +9,7 @@ A filter becomes one function, made once for a search. What is approximate: each
 """
 
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Protocol
 
 from vaguemestre.documents.words import literal, words
@@ -48,6 +49,7 @@ class TooManyPartsError(VaguemestreError):
         )
 
 
+@lru_cache(65_536)  # names and places come again and again
 def fold(text: str) -> str:
     """A value as it is compared."""
     return literal(text).strip()

@@ -105,7 +105,7 @@ def expression(wanted: Expression) -> str:
             return " OR ".join(f"({text})" for text in texts)
 
 
-def holds(wanted: Expression, columns: tuple[str, str, str]) -> bool:
+def holds(wanted: Expression, columns: tuple[str, ...]) -> bool:
     """Whether the index would find these texts by this expression."""
     match wanted:
         case Run(column, letters):

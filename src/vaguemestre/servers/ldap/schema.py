@@ -11,6 +11,7 @@ RFC 4512 §4 (subschema), RFC 4519 and RFC 2798 (attributes), RFC 4517 (syntaxes
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 
 from vaguemestre.directory.listing import Key, Listed, is_person, names
 from vaguemestre.documents.words import literal
@@ -56,23 +57,39 @@ def _some(*values: str) -> Values:
 
 
 def _field(name: str) -> Reading:
-    return lambda line, _: _some(getattr(line, name))
+    get = attrgetter(name)
+
+    def read(line: Listed, _: Words) -> Values:
+        value = get(line)
+        return (value,) if value else ()
+
+    return read
 
 
 def _of_structure(name: str) -> Reading:
     """A column of the address's own structure; empty where the place shown is that of an activity."""
-    return lambda line, _: () if line.elsewhere else _some(getattr(line, name))
+    get = attrgetter(name)
+
+    def read(line: Listed, _: Words) -> Values:
+        value = None if line.elsewhere else get(line)
+        return (value,) if value else ()
+
+    return read
 
 
 def _label(system: str, name: str) -> Reading:
+    get = attrgetter(name)
+
     def read(line: Listed, words: Words) -> Values:
-        code = getattr(line, name)
-        return _some(words.get((system, code), "") if code else "")
+        word = words.get((system, get(line)))
+        return (word,) if word else ()
 
     return read
 
 
 def _know_how(line: Listed, words: Words) -> Values:
+    if not line.know_how:
+        return ()
     return _some(*(words.get(("TRE_R38-SpecialiteOrdinale", code), "") for code in line.know_how))
 
 
@@ -80,7 +97,7 @@ _PROFESSION = _label("TRE_G15-ProfessionSante", "profession")
 
 
 def _title(line: Listed, words: Words) -> Values:
-    return _some(*_PROFESSION(line, words), *_know_how(line, words))
+    return (*_PROFESSION(line, words), *_know_how(line, words))
 
 
 def _structure_id_type(line: Listed, _: Words) -> Values:
@@ -108,18 +125,20 @@ _STANDARD = (
     Attribute("title", "2.5.4.12", _title),
     Attribute("employeeNumber", "2.16.840.1.113730.3.1.3", _field("rpps"), (), "", Key.RPPS),
     Attribute("businessCategory", "2.5.4.15", _PROFESSION),
-    Attribute("o", "2.5.4.10", lambda line, _: _some(line.name, line.sign), ("organizationName", "company"), "place"),
+    Attribute(
+        "o", "2.5.4.10", lambda line, _: _some(line.name, line.sign), ("organizationName", "company"), "structure"
+    ),
     Attribute(
         "ou",
         "2.5.4.11",
         lambda line, _: _some(line.service) if is_person(line) or line.service else names(line),
         ("organizationalUnitName",),
-        "place",
+        "unit",
     ),
-    Attribute("description", "2.5.4.13", _field("description"), (), "place"),
+    Attribute("description", "2.5.4.13", _field("description"), (), "description"),
     Attribute("street", "2.5.4.9", lambda line, _: _some(_street(line)), ("streetAddress",)),
     Attribute("postalAddress", "2.5.4.16", _postal),
-    Attribute("l", "2.5.4.7", _field("city"), ("localityName",), "place"),
+    Attribute("l", "2.5.4.7", _field("city"), ("localityName",), "city"),
     Attribute("postalCode", "2.5.4.17", _field("postcode")),
     Attribute("st", "2.5.4.8", _label("TRE_G09-DepartementOM", "department"), ("stateOrProvinceName",)),
     Attribute("telephoneNumber", "2.5.4.20", _field("phone")),
@@ -135,7 +154,7 @@ _COLUMNS: tuple[tuple[str, str, Reading, str, Key | None], ...] = (
     ("vgmNationalId", "Identification nationale PP", _field("national_id"), "", Key.NATIONAL_ID),
     ("vgmStructureIdType", "Type identifiant structure", _structure_id_type, "", None),
     ("vgmStructureId", "Identification Structure", _structure_id, "", None),
-    ("vgmService", "Service de rattachement", _field("service"), "place", None),
+    ("vgmService", "Service de rattachement", _field("service"), "unit", None),
     ("vgmTitle", "Civilité d'exercice", _field("title"), "", None),
     ("vgmFamilyName", "Nom d'exercice", _field("family"), "name", None),
     ("vgmGivenName", "Prénom d'exercice", _field("given"), "name", None),
@@ -158,8 +177,8 @@ _COLUMNS: tuple[tuple[str, str, Reading, str, Key | None], ...] = (
         "",
         None,
     ),
-    ("vgmStructureName", "Raison Sociale structure BAL", _of_structure("name"), "place", None),
-    ("vgmStructureSign", "Enseigne commerciale structure BAL", _of_structure("sign"), "place", None),
+    ("vgmStructureName", "Raison Sociale structure BAL", _of_structure("name"), "structure", None),
+    ("vgmStructureSign", "Enseigne commerciale structure BAL", _of_structure("sign"), "structure", None),
     ("vgmLocation", "L2COMPLEMENTLOCALISATION structure BAL", _of_structure("recipient"), "", None),
     ("vgmDistribution", "L3COMPLEMENTDISTRIBUTION structure BAL", _of_structure("point"), "", None),
     ("vgmStreetNumber", "L4NUMEROVOIE structure BAL", _of_structure("number"), "", None),
@@ -197,6 +216,8 @@ class Schema:
             for attribute in self.attributes
             for name in (attribute.name, attribute.oid, *attribute.aliases)
         }
+        self.named = {each.name: each for each in self.attributes}
+        """The attributes by their own names."""
         self._person = (*_PERSON, self.auxiliary)
         self._unit = (*_UNIT, self.auxiliary)
 

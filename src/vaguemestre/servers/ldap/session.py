@@ -361,23 +361,24 @@ class Session(Stream):
         position = page.position if page is not None else Position()
         sent = 0
         if position.stage is Stage.ABOVE:
-            for dn, attributes in tree.fixed(query, asked.filter):
-                if sent == most:
-                    self._full(request, page)
-                    return
-                self._out.append(encoding.entry(number, dn, attributes))
-                sent += 1
+            fixed = tree.fixed(query, asked.filter)
+            self._out += encoding.found(number, fixed[:most])
+            sent = len(fixed[:most])
+            if len(fixed) > most:
+                self._full(request, page)
+                return
         async for some in tree.found(query, position):
-            for (dn, attributes), at in zip(some.entries, some.positions, strict=True):
-                if sent >= wanted:
-                    if page is None or (asked.size_limit and sent >= asked.size_limit):
-                        self._full(request, page)
-                    else:
-                        self._answer(request, SUCCESS, _continued(query, position))
-                    return
-                self._out.append(encoding.entry(number, dn, attributes))
-                position = at
-                sent += 1
+            room = max(0, wanted - sent)
+            self._out += encoding.found(number, some.entries[:room])
+            sent += len(some.entries[:room])
+            if some.positions[:room]:
+                position = some.positions[:room][-1]
+            if len(some.entries) > room:
+                if page is None or (asked.size_limit and sent >= asked.size_limit):
+                    self._full(request, page)
+                else:
+                    self._answer(request, SUCCESS, _continued(query, position))
+                return
             self._flush()
             await self._writable.wait()
         self._answer(request, SUCCESS, *_last_page(page))

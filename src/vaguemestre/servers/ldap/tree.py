@@ -16,7 +16,6 @@ limits. Referrals there are none.
 
 import asyncio
 import hashlib
-import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -37,10 +36,11 @@ from vaguemestre.servers.ldap.plan import Expression, Plan
 from vaguemestre.servers.ldap.schema import Attribute, Schema, Values
 from vaguemestre.storage.database import Database
 
-_STEP = 128  # lines looked at in one go where an index led to them
+_STEP = 101  # lines looked at in one go where an index led to them: what programs ask for, and one more
 _STRIDE = 1024  # where none did
 _MOST_KEYED = 10_000
-_CHECK_S = 1.0
+_MOST_KEPT = 20_000  # entries in memory, of some 2 kB: what is typed letter by letter is found again and again
+_MOST_SELECTIONS = 64
 _SUBSCHEMA = "cn=subschema"
 _log = log.get("servers.ldap")
 _OPERATIONAL = ("entryDN", "subschemaSubentry", "structuralObjectClass")
@@ -67,7 +67,7 @@ class Position:
 class Found:
     """Some entries, as they go to the client but for the message's number, and where the search stands after each."""
 
-    entries: list[tuple[str, list[bytes]]]
+    entries: list[bytes]
     positions: list[Position]
     position: Position
 
@@ -107,19 +107,21 @@ class Fixed:
 class Leaf:
     """The entry of an address, while a filter judges it."""
 
-    __slots__ = ("_folded", "_line", "_tree")
+    __slots__ = ("_folded", "_tree", "line", "written")
 
     def __init__(self, tree: "Tree", line: Listed) -> None:
         self._tree = tree
-        self._line = line
+        self.line = line
+        self.written: dict[Selection, bytes] = {}
+        """As it was told, by what was wanted of it."""
         self._folded: dict[str, list[str]] = {}
 
     def folded(self, attribute: str) -> Iterable[str]:
         """See `matching.Entry`."""
         found = self._folded.get(attribute)
         if found is None:
-            values = self._tree.values(self._line, attribute)
-            found = self._folded[attribute] = [fold(value) for value in values if value]
+            values = self._tree.values(self.line, attribute)
+            found = self._folded[attribute] = [fold(value) for value in values]
         return found
 
     def all_folded(self) -> Iterable[str]:
@@ -129,13 +131,13 @@ class Leaf:
 
     def named(self, attribute: str) -> Iterable[str]:
         """See `matching.Entry`."""
-        name = names.parse(self._tree.dn(self._line))
+        name = names.parse(self._tree.dn(self.line))
         return [value for rdn in name for kind, value in rdn if not attribute or kind == attribute.lower()]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Selection:
-    """Which attributes a client wants (RFC 4511 §4.5.1.8), by the names it is told them by."""
+    """Which attributes a client wants (RFC 4511 §4.5.1.8), by the names it is told them by; one for all who want the same."""
 
     attributes: tuple[Attribute, ...]
     classes: bool
@@ -196,9 +198,11 @@ class Tree:
         self._index = index
         self._base_dn = base
         self._base = folded_name(names.parse(base))
+        self._branch_names = _branch("people", self._base), _branch("organizations", self._base)
         self._people = f"ou=people,{base}"
         self._organizations = f"ou=organizations,{base}"
-        self._checked = 0.0
+        self._kept: tuple[int, dict[int, Leaf]] = (0, {})  # of one generation of the index
+        self._selections: dict[tuple[tuple[str, ...], bool], Selection] = {}
         self._refreshing: asyncio.Task[None] | None = None
         self._closing = False
         self._trouble = ""  # what was last said of a register that cannot be followed
@@ -226,11 +230,11 @@ class Tree:
 
     def dn(self, line: Listed) -> str:
         """The distinguished name of an address's entry."""
-        return f"uid={line.id},{self._people if is_person(line) else self._organizations}"
+        return f"uid={line.id},{self._people if line.family else self._organizations}"
 
     def values(self, line: Listed, attribute: str) -> Sequence[str]:
         """The values of an attribute of an address, by the name that `known` gave."""
-        found = self.schema.find(attribute)
+        found = self.schema.named.get(attribute)
         if found is not None:
             return found.reading(line, self._index.words)
         match attribute:
@@ -271,7 +275,7 @@ class Tree:
             digest[:8],
         )
 
-    def fixed(self, query: Query, wanted: messages.Filter) -> list[tuple[str, list[bytes]]]:
+    def fixed(self, query: Query, wanted: messages.Filter) -> list[bytes]:
         """The entries that are no addresses, within the scope, that match. Raises NoSuchEntryError for its base."""
         base, scope = query.base, query.scope
         if not self._is_there(base):
@@ -287,7 +291,7 @@ class Tree:
             if inside:
                 match = matching.compiled(matching.plainly(wanted), lambda name: name)
                 if match(entry):
-                    found.append((entry.dn, self._encoded_fixed(entry, query.selection)))
+                    found.append(encoding.entry(entry.dn, self._encoded_fixed(entry, query.selection)))
         return found
 
     async def found(self, query: Query, position: Position) -> AsyncIterator[Found]:
@@ -300,11 +304,11 @@ class Tree:
             if line is None:
                 raise NoSuchEntryError(self._nearest(query.base))
             if query.scope is not Scope.ONE_LEVEL and position.stage is Stage.ABOVE:
-                yield self._judge(query, Stage.KEYED, [line], set(), plan.NOTHING, 0)
+                yield self._judge(query, Stage.KEYED, [Leaf(self, line)], set(), plan.NOTHING, 0)
             return
         if not _goes_below(query, self._base) or query.base not in (*self._branches(), *self._above()):
             return
-        await self._up_to_date()
+        self._ready()
         keyed = await self._keyed(query.plan)
         for stage in (Stage.KEYED, Stage.FIRST, Stage.REST):
             if position.stage <= stage:
@@ -317,7 +321,7 @@ class Tree:
         leaf = self._leaf_of(name)
         if leaf is None:
             return None
-        await self._up_to_date()
+        self._ready()
         keyed = await self._keyed(Plan(keys=frozenset({(Key.ID, leaf)})))
         lines = await self._index.current().read_async(self._index.lines, keyed) if keyed else []
         return next((line for line in lines if self._branch_of(line) == name[1:]), None)
@@ -336,19 +340,17 @@ class Tree:
 
     # --- the index
 
-    async def _up_to_date(self) -> None:
-        """See to it that a change of the register shows soon, and that there is something to read."""
-        now = time.monotonic()
-        if now - self._checked >= _CHECK_S and (self._refreshing is None or self._refreshing.done()):
-            self._checked = now
-            self._refreshing = asyncio.create_task(self.refresh(), name="follow the register")
-            # Mostly nothing changed, or a little: a red list is then honoured at once.
-            await asyncio.wait([self._refreshing], timeout=_CHECK_S)
+    def _ready(self) -> None:
         if not self._index.ready:
             raise NotReadyError
 
     async def refresh(self) -> None:
-        """Bring the index to what the register holds; long the first time."""
+        """Bring the index to what the register holds; long the first time. To be called every few seconds."""
+        if self._refreshing is None or self._refreshing.done():
+            self._refreshing = asyncio.create_task(self._refresh(), name="follow the register")
+        await asyncio.shield(self._refreshing)
+
+    async def _refresh(self) -> None:
         try:
             await asyncio.to_thread(lambda: self._index.refresh(self._register(), lambda: not self._closing))
         except VaguemestreError as error:  # what is there serves meanwhile
@@ -407,7 +409,19 @@ class Tree:
             yield some
 
     def _look_at(self, connection: sa.Connection, query: Query, numbers: Sequence[int]) -> Found:
-        return self._judge(query, Stage.KEYED, self._index.lines(connection, numbers), set(), plan.NOTHING, 0)
+        return self._judge(query, Stage.KEYED, self._leaves(connection, numbers), set(), plan.NOTHING, 0)
+
+    def _leaves(self, connection: sa.Connection, numbers: Sequence[int]) -> "list[Leaf]":
+        """The entries of these lines, in their order, kept from one search to the next."""
+        # Asked before anything is read: what was read of the generation before is kept with that one, and forgotten.
+        generation, kept = self._kept
+        if generation != self._index.generation or len(kept) > _MOST_KEPT:
+            self._kept = generation, kept = self._index.generation, {}
+        missing = [number for number in numbers if number not in kept]
+        if missing:
+            for line in self._index.lines(connection, missing):
+                kept[line.id] = Leaf(self, line)
+        return [kept[number] for number in numbers if number in kept]
 
     def _look(
         self,
@@ -422,29 +436,38 @@ class Tree:
     ) -> tuple[Found, bool]:
         """The next lines, and whether there may be more."""
         index = self._index
-        lines = index.find(connection, expression, last, step) if expression else index.follow(connection, last, step)
-        return self._judge(query, stage, lines, avoided, skipped, last), len(lines) == step
+        if expression:
+            numbers = index.find(connection, expression, last, step)
+            leaves = self._leaves(connection, numbers)
+        else:
+            leaves = [Leaf(self, line) for line in index.follow(connection, last, step)]
+            numbers = [leaf.line.id for leaf in leaves]
+        return self._judge(query, stage, leaves, avoided, skipped, last), len(numbers) == step
 
     def _judge(
         self,
         query: Query,
         stage: Stage,
-        lines: Sequence[Listed],
+        leaves: Sequence[Leaf],
         avoided: set[int],
         skipped: Expression,
         last: int,
     ) -> Found:
         entries, positions = [], []
         match, selection = query.match, query.selection
-        for line in lines:
+        for leaf in leaves:
+            line = leaf.line
             if line.id in avoided or not self._in_scope(line, query):
                 continue
             if skipped != plan.NOTHING and plan.holds(skipped, substrings.texts(line)):
                 continue
-            if match(Leaf(self, line)) is True:
-                entries.append((self.dn(line), self._encoded(line, selection)))
+            if match(leaf) is True:
+                written = leaf.written.get(selection)
+                if written is None:
+                    written = leaf.written[selection] = encoding.entry(self.dn(line), self._encoded(line, selection))
+                entries.append(written)
                 positions.append(Position(stage, line.id))
-        return Found(entries, positions, Position(stage, lines[-1].id if lines else last))
+        return Found(entries, positions, Position(stage, leaves[-1].line.id if leaves else last))
 
     # --- names
 
@@ -452,16 +475,15 @@ class Tree:
         return ((), self._base)
 
     def _branches(self) -> tuple[Name, Name]:
-        return _branch("people", self._base), _branch("organizations", self._base)
+        return self._branch_names
 
     def _branch_of(self, line: Listed) -> Name:
-        return _branch("people" if is_person(line) else "organizations", self._base)
+        return self._branch_names[0 if line.family else 1]
 
     def _in_scope(self, line: Listed, query: Query) -> bool:
-        branch = self._branch_of(line)
-        if len(query.base) > len(branch):
-            return query.base[1:] == branch
-        return query.base == branch or query.base in self._above()
+        if len(query.base) <= len(self._base):  # above the branches
+            return True
+        return query.base[-len(self._base) - 1 :] == self._branch_of(line)
 
     def _leaf_of(self, name: Name) -> str | None:
         """The `uid` of a name below one of the branches."""
@@ -485,13 +507,19 @@ class Tree:
     # --- attributes
 
     def _selection(self, request: messages.Search) -> Selection:
+        same = self._selections.get((request.attributes, request.types_only))
+        if same is not None:
+            return same
         wanted = [each.lower() for each in request.attributes]
         every = not wanted or "*" in wanted
         found = [self.schema.find(each) for each in wanted]
         chosen = self.schema.attributes if every else tuple(dict.fromkeys(each for each in found if each is not None))
         operational = _OPERATIONAL if "+" in wanted else tuple(each for each in _OPERATIONAL if each.lower() in wanted)
         classes = every or "objectclass" in wanted or "2.5.4.0" in wanted
-        return Selection(chosen, classes, operational, every, frozenset(wanted), request.types_only)
+        if len(self._selections) >= _MOST_SELECTIONS:  # entries kept as they were told go with them
+            self._selections, self._kept = {}, (0, {})
+        made = Selection(chosen, classes, operational, every, frozenset(wanted), request.types_only)
+        return self._selections.setdefault((request.attributes, request.types_only), made)
 
     def _encoded(self, line: Listed, selection: Selection) -> list[bytes]:
         words, types_only = self._index.words, selection.types_only
