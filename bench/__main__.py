@@ -18,6 +18,7 @@ NAMES = (
     "search",
     "identity",
     "directory",
+    "directory_fhir",
     "directory_search",
     "directory_ldap",
 )

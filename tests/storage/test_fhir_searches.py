@@ -261,7 +261,7 @@ def test_a_text_anywhere_is_found_by_names_or_by_looking(
             patched.setattr(reading, "_MOST_NAMES", -1)
             assert _all(opened, "Practitioner", [(name, text)]) == by_names
         with monkeypatch.context() as patched:
-            patched.setattr(reading, "_WALK", 0)
+            patched.setattr(reading, "_WINDOW", 1)
             patched.setattr(reading, "_MOST_NAMES", -1)
             assert _all(opened, "Practitioner", [(name, text)]) == by_names
 

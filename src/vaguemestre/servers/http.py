@@ -127,8 +127,7 @@ class _Uvicorn(uvicorn.Server):
         protocol = _Connection(self, lambda: self._admittance.leave(where))
         loop = asyncio.get_running_loop()
         try:
-            # Head and body are written apart: waiting for the head's acknowledgement, the body would come 40 ms later. The
-            # event loop sees to that by itself only for sockets that know their protocol, which accepted ones do not.
+            # A head and its body are two writes: without this, the second waits 40 ms for the first to be acknowledged.
             line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if isinstance(self._tls, SSL.Context):
                 secured = _Secured(TlsConnection(self._tls, server=True), protocol)

@@ -35,11 +35,13 @@ from vaguemestre.errors import VaguemestreError
 
 _PROBED = 60_000  # ids that a source is counted up to: about as many may be gathered and sorted
 _REMEMBERED = 4096  # counts
-_WALK = 30_000  # rows looked at in order before an index is read whole
+_WINDOW = 40_000  # rows looked at in order at first
 _COUNTED = 500  # matches counted without being asked to
 _MOST_NAMES = 300  # names that hold a text, asked for one by one
-# What a step costs, in microseconds, where little is in memory: a row in order, an id of an index, one looked up.
-_STEP_US, _ID_US, _LOOKUP_US = 1.0, 0.15, 8.0
+# What a step costs, in microseconds, where little is in memory: a row in order, one where more than its own columns is
+# asked, an id of an index, one looked up.
+_ROW_US, _ASKED_US, _ID_US, _LOOKUP_US = 0.3, 1.0, 0.15, 8.0
+_QUICK_US = 20_000.0
 _ESTIMATE_S = 1.0
 _STEP = 20_000  # instructions of SQLite between two looks at the clock
 _SORTS = {
@@ -281,50 +283,56 @@ class _Flow:
         revision: int,
         most: int,
     ) -> list[Any]:
-        drivers, scanning = self._drivers(search.kind, conditions, most)
-        if not drivers and scanning is not None:
-            # How many a text anywhere finds is not known: if it is many, some stand among the first rows.
-            first = self._select(search, (), (), revision, most, window=_WALK)
-            if len(first) < most:
-                drivers = [scanning]
-            elif not after and search.sort == ("_id", False):
-                return first
+        drivers, cost = self._drivers(search.kind, conditions, most)
+        if not conditions or (drivers and cost <= _QUICK_US):
+            return self._select(search, drivers, after, revision, most)
+        # Either many meet the conditions, and some stand among the next rows, or gathering them is worth its price: ids
+        # of one place or time stand together, so only looking tells.
+        asked = any("SELECT" in found.predicate for _, found, _ in conditions)
+        if search.sort == ("_id", False):
+            found = self._select(search, (), after, revision, most, _WINDOW)
+            if len(found) >= most or (after[0] if after else 0) + _WINDOW >= self._size(search.kind):
+                return found
+            rows = (most - len(found)) * _WINDOW / max(len(found), 0.5)
+            in_order = min(rows, self._size(search.kind)) * (_ASKED_US if asked else _ROW_US)
+            drivers = drivers if cost < in_order else []
         return self._select(search, drivers, after, revision, most)
 
     def _drivers(
         self, kind: str, conditions: Sequence[tuple[Condition, Compiled, Query]], most: int
-    ) -> tuple[list[Condition], Condition | None]:
-        """The conditions whose ids are gathered, the fewest first, none where looking at rows in order is quicker; and one
-        that only a whole index tells of."""
-        scanning = None
+    ) -> tuple[list[Condition], float]:
+        """The conditions whose ids may be gathered, the fewest first, and about what that costs, in microseconds."""
+        scanning: list[Condition] = []
         counted: list[tuple[int, Condition, Compiled]] = []
         for condition, found, query in conditions:
             if not found.source:
                 continue
             if found.few:
-                return [condition], None
+                return [condition], 0.0
             if found.scans:
-                scanning = scanning or condition
+                scanning.append(condition)
             else:
                 counted.append((self._probe(found, query), condition, found))
+        total = max(1, self._size(kind))
         if not counted:
-            return [], scanning
+            return scanning[:1], total * _ID_US
         counted.sort(key=lambda each: each[0])
         fewest, first, compiled = counted[0]
-        others = [each for each in counted[1:] if each[0] < _PROBED and not each[2].seeks]
-        if queries.of_names(first):  # told by the same index: not gathered apart
-            others += [each for each in counted[1:] if each not in others and queries.of_names(each[1])]
-        total = max(1, self._size(kind))
-        shares = [min(1.0, each[0] / total) for each in counted]
-        rest = prod(share for share, each in zip(shares[1:], counted[1:], strict=True) if each not in others)
-        apart = sum(each[0] for each in others if not (queries.of_names(first) and queries.of_names(each[1])))
+        by_names = queries.of_names(first)
+        others = [
+            each
+            for each in counted[1:]
+            if (by_names and queries.of_names(each[1])) or (each[0] < _PROBED and not each[2].seeks)
+        ]
+        apart = sum(each[0] for each in others if not (by_names and queries.of_names(each[1])))
+        shares = {id(each): min(1.0, each[0] / total) for each in counted}
+        both = total * prod(shares[id(each)] for each in (counted[0], *others))
+        rest = prod(shares[id(each)] for each in counted[1:] if each not in others)
         gathered = apart * _ID_US + fewest * (_LOOKUP_US if compiled.seeks else _ID_US)
-        both = total * prod([shares[0], *(each[0] / total for each in others)])
+        if fewest == _PROBED:  # or more
+            gathered *= 4
         looked_up = min(max(both, 1.0), most / max(rest, 1e-9)) * _LOOKUP_US
-        in_order = min(total, most / max(prod(shares), 1e-9)) * _STEP_US
-        if fewest < _PROBED and gathered + looked_up <= in_order:
-            return [first, *(each[1] for each in others)], None
-        return [], scanning
+        return [first, *(each[1] for each in others)], gathered + looked_up
 
     def _size(self, kind: str) -> int:
         """About how many rows there are of a type."""
@@ -353,6 +361,7 @@ class _Flow:
         most: int,
         window: int = 0,
     ) -> list[Any]:
+        """Rows of a search; of those of the next `window` ids alone where one is given."""
         query = self._query()
         sort, descending = search.sort
         table, keys = TABLES[search.kind], _SORTS[sort]
@@ -364,9 +373,10 @@ class _Flow:
             parts.append(f"r.revision <= {query.bind(revision)}")
         parts += [queries.compiled(query, condition).predicate for condition in search.conditions]
         order = ", ".join(f"r.{key}{' DESC' if descending else ''}" for key in keys)
-        origin = f"(SELECT * FROM {table} ORDER BY id LIMIT {window})" if window else table
+        if window:
+            parts.append(f"r.id <= {query.bind((after[0] if after else 0) + window)}")
         where = f" WHERE {' AND '.join(parts)}" if parts else ""
-        return list(self._run(f"SELECT r.* FROM {origin} r{where} ORDER BY {order} LIMIT {most}", query))
+        return list(self._run(f"SELECT r.* FROM {table} r{where} ORDER BY {order} LIMIT {most}", query))
 
     def _gathered(self, query: Query, drivers: Sequence[Condition], conditions: Sequence[Condition]) -> list[str]:
         """That a row is among the ids of each driver; SQLite goes through those of the first."""
@@ -381,7 +391,8 @@ class _Flow:
         others = [
             f"{plus}r.id IN ({queries.compiled(query, each).source})" for each in drivers[1:] if each not in names
         ]
-        return [f"r.id IN ({first})", *others]
+        # PostgreSQL would weigh going through all rows in order; an array is made first, and each of its ids looked up.
+        return [f"r.id = ANY(ARRAY({first}))" if query.server else f"r.id IN ({first})", *others]
 
     # Counting
 
@@ -427,9 +438,8 @@ class _Flow:
         known = self._known.counts
         if key not in known:
             conditions = [self._compiled(condition) for condition in search.conditions]
-            drivers, scanning = self._drivers(search.kind, conditions, _PROBED)
+            drivers, _ = self._drivers(search.kind, conditions, _PROBED)
             query = self._query()
-            drivers = drivers or ([scanning] if scanning is not None else [])
             parts = self._gathered(query, drivers, search.conditions)
             parts += [queries.compiled(query, condition).predicate for condition in search.conditions]
             where = f" WHERE {' AND '.join(parts)}" if parts else ""
