@@ -46,12 +46,12 @@ class Place:
     where: str
     opened: list[Database] = field(default_factory=list)
 
-    def open(self) -> Database:
-        """Another Database on this store, as another process would have."""
+    def open(self, elsewhere: databases.Elsewhere | None = None) -> Database:
+        """Another Database on this store, as another process would have; `elsewhere` as a front has."""
         if self.kind == "sqlcipher":
-            found = databases.open_sqlcipher(Path(self.where), DATABASE_KEY, create=True)
+            found = databases.open_sqlcipher(Path(self.where), DATABASE_KEY, create=True, elsewhere=elsewhere)
         else:
-            found = databases.open_postgresql(self.where)
+            found = databases.open_postgresql(self.where, elsewhere=elsewhere)
         self.opened.append(found)
         return found
 

@@ -12,18 +12,16 @@ import ipaddress
 import os
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import uvloop
-from OpenSSL import SSL
 
-from vaguemestre import clock, directory_parts, jobs, ldap_parts, log, publication_parts
-from vaguemestre.config import Autoconfiguration, Config, Identity, Imap, Ldap, Tls, Trust, address
-from vaguemestre.config import Submission as Sending
+from vaguemestre import clock, directory_parts, jobs, ldap_parts, log, mail_parts, publication_parts
+from vaguemestre.config import Autoconfiguration, Config, Identity, Imap, Tls, Trust, address
 from vaguemestre.documents import zone
 from vaguemestre.documents.autoconfiguration import Service, Settings
 from vaguemestre.documents.zone import Record
@@ -37,18 +35,17 @@ from vaguemestre.identity.traces import Tracer
 from vaguemestre.jobs import Job
 from vaguemestre.mailstore import changes
 from vaguemestre.mailstore.indexer import Indexer
-from vaguemestre.mailstore.views import Views
 from vaguemestre.protocols import tls
 from vaguemestre.servers import workers
 from vaguemestre.servers.limits import Admittance, ServerLimits, SharedAdmittance
 from vaguemestre.servers.listener import Listener
 from vaguemestre.servers.sign_in import SignIn
 from vaguemestre.servers.smtp import Operator, Session
-from vaguemestre.servers.stream import Stream
+from vaguemestre.servers.verbs import of_mail_programs
 from vaguemestre.servers.workers import Front, RemoteDesk
 from vaguemestre.storage import database, keys, schema
 from vaguemestre.storage.blobs import BlobStore
-from vaguemestre.storage.database import Database
+from vaguemestre.storage.database import Database, Elsewhere
 from vaguemestre.storage.objects import FolderStore, ObjectStore, RemoteStore
 from vaguemestre.storage.packs import PackStore
 from vaguemestre.transport.bounces import Notifier
@@ -67,7 +64,6 @@ from vaguemestre.trust.updater import Outcome, Refreshed
 _RECEPTIONS_KEPT_MS = 10 * 86_400_000  # no peer goes on trying for ten days
 _EXPUNGES_KEPT_MS = 90 * 86_400_000  # a mail program away for longer reads the mailbox anew (RFC 7162 §5.3)
 _DAY_S = 86_400.0
-_POLL_S = 1.0  # what another process files, such as `vaguemestre send`, is seen this much later
 _RENEW_AGAIN_S = 5.0
 _QUESTION_LIFE_S = 30.0  # a mail program's: each document is there within milliseconds
 _MOST_WORKERS = 3  # by default: one writer keeps no more of them busy, and each takes some 40 MB
@@ -139,10 +135,12 @@ def open_stores(config: Config) -> Iterator[Stores]:
             packs.close()
 
 
-def _open_database(config: Config, ring: keys.Keyring, *, create: bool = False) -> Database:
+def _open_database(
+    config: Config, ring: keys.Keyring, *, create: bool = False, elsewhere: Elsewhere | None = None
+) -> Database:
     if config.storage.database:
-        return database.open_postgresql(config.storage.database)
-    return database.open_sqlcipher(database_path(config), ring.database, create=create)
+        return database.open_postgresql(config.storage.database, elsewhere=elsewhere)
+    return database.open_sqlcipher(database_path(config), ring.database, create=create, elsewhere=elsewhere)
 
 
 def packs_folder(config: Config) -> Path:
@@ -291,18 +289,27 @@ def _needed(config: Config) -> tuple[Trust, Tls]:
 
 @dataclass(frozen=True, slots=True)
 class Entrance:
-    """The open port for other operators, and the processes that take connections on it; none: this one does."""
+    """The open ports, and the processes that take connections on them; none: this one does.
+
+    `reading` are the ports of programs that read, by name, where fronts serve them.
+    """
 
     listening: socket.socket
     fronts: list[Front]
+    reading: mail_parts.Shared = field(default_factory=dict)
 
 
 def open_entrance(config: Config, workers_wanted: int) -> Entrance:
     """Open the port and start the processes. Before any thread or event loop. Raises OSError."""
-    listening = socket_at(config.smtp.listen)
-    with contextlib.closing(SharedAdmittance(_peers_limits(config))) as admittance:
-        fronts = workers.fork(workers_wanted, lambda line: uvloop.run(_front(config, listening, admittance, line)))
-    return Entrance(listening, fronts)
+    listening = mail_parts.socket_at(config.smtp.listen)
+    with contextlib.ExitStack() as stack:
+        reading: mail_parts.Shared = {}
+        admittance = stack.enter_context(contextlib.closing(SharedAdmittance(_peers_limits(config))))
+        if workers_wanted and config.imap is not None:
+            reading = mail_parts.share(config.imap, stack)
+        entrance = Entrance(listening, [], reading)
+        fronts = workers.fork(workers_wanted, lambda line: uvloop.run(_front(config, entrance, admittance, line)))
+    return Entrance(listening, fronts, reading)
 
 
 def workers_of(config: Config) -> int:
@@ -331,7 +338,7 @@ async def running(config: Config, entrance: Entrance | None = None) -> AsyncIter
         if config.authority is not None:
             ports["authority"] = await stack.enter_async_context(_authority(config))
         if config.trust is not None or config.authority is None:
-            entrance = entrance or Entrance(socket_at(config.smtp.listen), [])
+            entrance = entrance or Entrance(mail_parts.socket_at(config.smtp.listen), [])
             ports |= await stack.enter_async_context(_operator(config, entrance))
             ports["smtp"] = int(entrance.listening.getsockname()[1])
             ended = [front.ended for front in entrance.fronts]
@@ -339,13 +346,6 @@ async def running(config: Config, entrance: Entrance | None = None) -> AsyncIter
             ports["autoconfiguration"] = await stack.enter_async_context(_autoconfiguration(config))
         _settle_memory()
         yield Running(ports, ended)
-
-
-def socket_at(listen: str) -> socket.socket:
-    """A socket that listens at host:port. Raises OSError, ConfigurationError."""
-    host, port = address(listen)
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host, port), family=family, backlog=512)
 
 
 def _settle_memory() -> None:
@@ -461,18 +461,21 @@ async def _operator(config: Config, entrance: Entrance) -> AsyncIterator[dict[st
         if not trusted.usable(clock.now()):
             await _refresh(trust, trusted, stores.database)
         listener = _peers_listener(_peers_server(config, judging, reception, stores.blobs), entrance.listening)
+        indexer = Indexer(stores.database, stores.blobs)
         if entrance.fronts:
-            await asyncio.gather(*(front.begin(reception) for front in entrance.fronts))
+            if entrance.reading:
+                workers.pass_on(stores.database, entrance.fronts)
+            verbs = of_mail_programs(stores.blobs, indexer.catch_up) if entrance.reading else {}
+            await asyncio.gather(*(front.begin(reception, stores.database, verbs) for front in entrance.fronts))
         else:
             await listener.start()
-        indexer = Indexer(stores.database, stores.blobs)
         working = asyncio.create_task(
             jobs.run(_operator_jobs(config, trusted, stores, reception, entrance.fronts, indexer))
         )
         delivering = asyncio.create_task(delivery.run())
         try:
             async with (
-                _mail_programs(config, stores, trusted, judging, delivery.wake, indexer) as ports,
+                _mail_programs(config, entrance, stores, trusted, judging, delivery.wake, indexer) as ports,
                 _ldap(config, stores, judging) as directory_ports,
                 _publishing(config, stores),
                 _web(config, stores) as port,
@@ -484,6 +487,8 @@ async def _operator(config: Config, entrance: Entrance) -> AsyncIterator[dict[st
             await indexer.stop()
             if entrance.fronts:  # they close theirs: who comes now is refused at once, and tries again
                 entrance.listening.close()
+                for found, _ in entrance.reading.values():
+                    found.close()
             await asyncio.gather(*(front.stop() for front in entrance.fronts), listener.stop(), delivery.stop())
             await delivering
             entrance.listening.close()
@@ -507,78 +512,46 @@ async def _web(config: Config, stores: Stores) -> AsyncIterator[dict[str, int]]:
 @contextlib.asynccontextmanager
 async def _mail_programs(
     config: Config,
+    entrance: Entrance,
     stores: Stores,
     trusted: TrustedSet,
     judging: Judge,
     queued: Callable[[], None],
     indexer: Indexer,
 ) -> AsyncIterator[dict[str, int]]:
-    """Serve the programs of professionals, which read and send; gives the ports. `queued` is called when mail is."""
+    """Serve the programs of professionals, which read (unless fronts serve those) and send; gives the ports.
+
+    `queued` is called when mail is.
+    """
     if config.imap is None and config.submission is None:
         yield {}
         return
     _, identity = _needed(config)
     context = tls.mail_program_context(identity.certificate, identity.key)
-    ports: dict[str, int] = {}
+    ports = {name: int(found.getsockname()[1]) for name, (found, _) in entrance.reading.items()}
     async with contextlib.AsyncExitStack() as stack:
         door = sign_in(config, stores, judging)
         stack.push_async_callback(door.close)
-        if config.imap is not None:
-            ports |= await stack.enter_async_context(_imap(config, config.imap, stores, door, context, indexer))
+        if config.imap is not None and not entrance.reading:
+            ports |= await stack.enter_async_context(
+                mail_parts.reading(
+                    config.hostname,
+                    config.imap,
+                    {},
+                    stores.database,
+                    stores.blobs,
+                    door,
+                    context,
+                    indexer.catch_up,
+                )
+            )
         if config.submission is not None:
             accepting = submission(config, stores, trusted, config.submission.message_size)
             ports |= await stack.enter_async_context(
-                _submission(config, config.submission, door, context, accepting, Recorder(stores.database), queued)
+                mail_parts.sending(
+                    config.hostname, config.submission, door, context, accepting, Recorder(stores.database), queued
+                )
             )
-        yield ports
-
-
-@contextlib.asynccontextmanager
-async def _imap(
-    config: Config, imap: Imap, stores: Stores, door: SignIn, context: SSL.Context, indexer: Indexer
-) -> AsyncIterator[dict[str, int]]:
-    from vaguemestre.servers.imap.session import MailAccess  # noqa: PLC0415 - not in front processes
-    from vaguemestre.servers.imap.session import Session as Reading  # noqa: PLC0415
-    from vaguemestre.servers.imap.table import HANDLERS  # noqa: PLC0415
-
-    limits = ServerLimits(
-        connections=imap.connections,
-        connections_per_address=imap.connections_per_address,
-        message_size=imap.message_size,
-    )
-    views = Views(stores.database)
-    service = MailAccess(
-        config.hostname, context, door, stores.database, stores.blobs, views, limits, HANDLERS, indexer.catch_up
-    )
-    polling = asyncio.create_task(jobs.run([Job("look for what other processes wrote", _POLL_S, views.poll)]))
-    try:
-        async with _listening(("imap", "imaps"), imap, limits, partial(Reading, service)) as ports:
-            yield ports
-    finally:
-        await _cancel(polling)
-
-
-@contextlib.asynccontextmanager
-async def _submission(
-    config: Config,
-    sending: Sending,
-    door: SignIn,
-    context: SSL.Context,
-    accepting: Submission,
-    recorder: Recorder,
-    queued: Callable[[], None],
-) -> AsyncIterator[dict[str, int]]:
-    from vaguemestre.servers.submission import MailSending, SubmissionSession  # noqa: PLC0415 - not in front processes
-
-    limits = ServerLimits(
-        connections=sending.connections,
-        connections_per_address=sending.connections_per_address,
-        message_size=sending.message_size,
-        recipients=sending.recipients,
-    )
-    service = MailSending(config.hostname, context, door, accepting, recorder, limits, queued)
-    session = partial(SubmissionSession, service)
-    async with _listening(("submission", "submissions"), sending, limits, session) as ports:
         yield ports
 
 
@@ -607,52 +580,64 @@ async def _ldap(config: Config, stores: Stores, judging: Judge) -> AsyncIterator
 
     async with (
         ldap_parts.ldap(config, own, judging, Recorder(stores.database)) as service,
-        _listening(("ldap", "ldaps"), own, service.limits, partial(Reading, service)) as ports,
+        mail_parts.listening(("ldap", "ldaps"), own, service.limits, partial(Reading, service)) as ports,
     ):
         yield ports
 
 
-@contextlib.asynccontextmanager
-async def _listening(
-    names: tuple[str, str], where: Imap | Sending | Ldap, limits: ServerLimits, session: Callable[..., Stream]
-) -> AsyncIterator[dict[str, int]]:
-    """Take connections where they begin in clear, and where with TLS; gives the ports by these names."""
-    ports, listeners = {}, []
-    for name, place, tls_first in zip(names, (where.listen, where.listen_tls), (False, True), strict=True):
-        if place:
-            found = socket_at(place)
-            ports[name] = int(found.getsockname()[1])
-            listeners.append(Listener(found, limits, partial(session, tls_first=tls_first)))
-    for listener in listeners:
-        await listener.start()
-    try:
-        yield ports
-    finally:
-        await asyncio.gather(*(listener.stop() for listener in listeners))
+async def _front(config: Config, entrance: Entrance, admittance: Admittance, line: socket.socket) -> None:
+    """A front process: nothing of its own but the sockets, what it trusts and the keys; the desk is the writer's.
 
-
-async def _front(config: Config, listening: socket.socket, admittance: Admittance, line: socket.socket) -> None:
-    """A front process: nothing of its own but the socket, what it trusts and the keys; the desk is the writer's."""
+    Programs that read are served from the store, which it reads itself; what they write, the writer does.
+    """
     log.configure(config.log_level)
     desk = RemoteDesk()
     await desk.open(line)
     if not await _first(desk.begun, desk.ended):
         return
     judging = judge(config, trusted_set(config))
+    ring = keys.load(keys_path(config))
     store = BlobStore(
-        keys.load(keys_path(config)),
+        ring,
         _objects(config),
         config.data / "spool",
         config.storage.inline_limit,
         _packs(config),
     )
-    listener = _peers_listener(_peers_server(config, judging, desk, store), listening, admittance)
-    await listener.start()
+    listener = _peers_listener(_peers_server(config, judging, desk, store), entrance.listening, admittance)
     following = asyncio.create_task(_follow_trust(config, judging, desk.trust_changed))
-    _settle_memory()
-    if await _first(desk.stopping, desk.ended):
-        await listener.stop()
+    async with contextlib.AsyncExitStack() as stack:
+        if config.imap is not None and entrance.reading:
+            opened = _open_database(config, ring, elsewhere=desk.write)
+            stack.callback(opened.close)
+            desk.follow(of_mail_programs(store, desk.catch_up), opened.told)
+            await stack.enter_async_context(
+                _reading_front(config, config.imap, entrance, Stores(opened, store), judging, desk)
+            )
+        await listener.start()
+        _settle_memory()
+        if await _first(desk.stopping, desk.ended):
+            await listener.stop()
+        else:
+            os._exit(1)  # the writer is gone: nobody can be served, and nothing finished
     await _cancel(following)
+
+
+@contextlib.asynccontextmanager
+async def _reading_front(
+    config: Config, imap: Imap, entrance: Entrance, stores: Stores, judging: Judge, desk: RemoteDesk
+) -> AsyncIterator[None]:
+    """Serve programs that read, in a front."""
+    _, identity = _needed(config)
+    context = tls.mail_program_context(identity.certificate, identity.key)
+    door = sign_in(config, stores, judging)
+    try:
+        async with mail_parts.reading(
+            config.hostname, imap, entrance.reading, stores.database, stores.blobs, door, context, desk.catch_up
+        ):
+            yield
+    finally:
+        await door.close()
 
 
 async def _follow_trust(config: Config, judging: Judge, changed: asyncio.Event) -> None:

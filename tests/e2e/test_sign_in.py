@@ -455,12 +455,16 @@ def test_the_wait_is_a_wait_and_can_be_left(door: Door) -> None:
 
 def test_very_many_attempts_at_once_are_not_heard_and_leave_nothing_behind(door: Door) -> None:
     secret = door.people.doctor()
+    door.options["pace"] = Pace(refusal=60)  # so that no other ends before the last begins, however slow the machine
 
     async def journey(sign_in: SignIn) -> None:
         tries = [asyncio.create_task(sign_in.authenticate(plain("nobody", "wrong"), CAFE)) for _ in range(160)]
-        done, waiting = await asyncio.wait(tries, timeout=0.5)
+        done, waiting = await asyncio.wait(tries, timeout=2)
         unheard = [each for each in done if isinstance(each.exception(), TooManyAttemptsError)]
-        assert len(unheard) == 160 - 128
+        assert len(unheard) in (
+            160 - 128,
+            160 - 128 - 2,
+        )  # two wait for nothing, and may be done before the next begins
         for each in waiting:
             each.cancel()
         await asyncio.gather(*tries, return_exceptions=True)
@@ -514,7 +518,7 @@ def test_a_store_that_fails_refuses_nobody(door: Door, monkeypatch: pytest.Monke
             raise StorageFailure("The disk is gone.")
 
         with monkeypatch.context() as patched:
-            patched.setattr(door.people.database, "read_async", fails)
+            patched.setattr(door.people.database, "read_at_once", fails)
             for _ in range(5):
                 with pytest.raises(StorageFailure):
                     await sign_in.authenticate(plain("marie", secret), HOME)

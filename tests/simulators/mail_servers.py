@@ -8,7 +8,7 @@ authority, IMAP_LOGINS=a file of logins, user and password a line; each login's 
 import os
 import ssl
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from itertools import count, cycle
 from pathlib import Path
@@ -43,6 +43,7 @@ class MailServer:
     newcomer: Callable[[], Login]
     restart: Callable[[], None] | None = None
     web_port: int = 0
+    processes: int = 1  # that serve sessions and share what only memory holds
     opened: list[ImapPeer] = field(default_factory=list)
 
     def connect(self) -> ImapPeer:
@@ -89,12 +90,18 @@ def dovecot(space: TrustSpace, folder: Path) -> Iterator[MailServer]:
 
 
 @contextmanager
-def ours(space: TrustSpace, folder: Path, database: str = "") -> Iterator[MailServer]:
-    """This project's, on a file of its own or on the PostgreSQL database of a URL, which has its tables."""
+def ours(space: TrustSpace, folder: Path, database: str = "", fronts: int = 2) -> Iterator[MailServer]:
+    """This project's, on a file of its own or on the PostgreSQL database of a URL, which has its tables.
+
+    As `serve` runs it on several cores: sessions of one account are in several processes.
+    """
     port = free_port(2)
     imap = {"listen": f"127.0.0.1:{port}", "listen_tls": f"127.0.0.1:{port + 1}"}
-    storage = {"database": database}
-    operator = Operator(space, folder / "operator", SOUTH, imap=imap, identity={"app_passwords": True}, storage=storage)
+    storage, processes = {"database": database}, {"workers": fronts}
+    operator = Operator(
+        space, folder / "operator", SOUTH, imap=imap, smtp=processes, identity={"app_passwords": True}, storage=storage
+    )
+    start = operator.start_process if fronts else operator.start
     numbers = count(1)
 
     def newcomer() -> Login:
@@ -104,14 +111,20 @@ def ours(space: TrustSpace, folder: Path, database: str = "") -> Iterator[MailSe
 
     def restart() -> None:
         operator.stop()
-        operator.start()
+        start()
 
     try:
-        operator.start()
+        start()
         context = ssl.create_default_context(cafile=str(space.authorities))
-        yield MailServer("ours-postgresql" if database else "ours", port + 1, port, context, newcomer, restart)
+        name = "ours-postgresql" if database else "ours" if fronts else "ours-alone"
+        yield MailServer(name, port + 1, port, context, newcomer, restart, processes=max(1, fronts))
     finally:
         operator.close()
+
+
+def alone(space: TrustSpace, folder: Path) -> AbstractContextManager[MailServer]:
+    """This project's, in one process."""
+    return ours(space, folder, fronts=0)
 
 
 @contextmanager
@@ -137,7 +150,7 @@ def offers(name: str) -> frozenset[str]:
     """What a server says that it can do, in capitals."""
     if name == "dovecot":
         return frozenset(_DOVECOT.split())
-    if name in ("ours", "ours-postgresql"):
+    if name in ("ours", "ours-postgresql", "ours-alone"):
         return frozenset(
             each.upper() for each in (*session.ALWAYS, *session.SIGNED_IN, "COMPRESS=DEFLATE", "APPENDLIMIT")
         )
@@ -148,7 +161,7 @@ def offers(name: str) -> frozenset[str]:
         return peer.capabilities()
 
 
-SERVERS = {"dovecot": dovecot, "ours": ours, "ours-postgresql": ours} | (
+SERVERS = {"dovecot": dovecot, "ours": ours, "ours-postgresql": ours, "ours-alone": alone} | (
     {"other": other} if "IMAP_SERVER" in os.environ else {}
 )
 

@@ -74,7 +74,7 @@ class Box:
         """Change marks of messages."""
         known = self.id(mailbox)
         return self.database.write(
-            lambda connection: flags.change(connection, known, list(uids), how, marks, frozenset(keywords), **more)
+            flags.change, flags.Wanted(known, list(uids), how, marks, frozenset(keywords), **more)
         )
 
     def copy(self, uids: Iterable[int], target: str, source: str = "INBOX") -> Copied:

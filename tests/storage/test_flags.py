@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.simulators.mailbox import Box
 
-from vaguemestre.mailstore import keywords
-from vaguemestre.mailstore.flags import Change, FlagsChanged
+from vaguemestre.mailstore import flags, keywords
+from vaguemestre.mailstore.flags import Change, FlagsChanged, Wanted
 from vaguemestre.mailstore.model import NO_FLAGS, Flag, KeywordError, TooManyKeywordsError, UnknownMailboxError
 from vaguemestre.storage.blobs import BlobStore
 from vaguemestre.storage.database import Database
@@ -167,12 +167,53 @@ def test_a_mailbox_that_is_not_there_is_said(box: Box) -> None:
     box.create("a")
     known = box.id("a")
     box.delete("a")
-    from vaguemestre.mailstore import flags
 
     with pytest.raises(UnknownMailboxError):
-        box.database.write(flags.change, known, [1], Change.ADD, Flag.SEEN)
+        box.database.write(flags.change, flags.Wanted(known, [1], Change.ADD, Flag.SEEN))
 
 
 @given(st.sets(st.text(alphabet=st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=70)))
 def test_the_text_of_keywords_gives_them_back(words: set[str]) -> None:
     assert set(keywords.joined(words).split()) == words
+
+
+def test_changes_of_one_batch_each_follow_the_one_before(box: Box) -> None:
+    other = Box(box.database, box.store, "autre@a.mssante.fr")
+    other.append(count=2)
+    box.facts.clear()
+    wanted = [
+        Wanted(box.inbox, [1, 2], Change.ADD, Flag.SEEN, frozenset({"Later"})),
+        Wanted(other.inbox, [2, 7], Change.ADD, Flag.DELETED),
+        Wanted(box.inbox, [2, 3], Change.REPLACE, Flag.FLAGGED, frozenset({"LATER"})),
+        Wanted(box.inbox, [3], Change.REMOVE, Flag.ANSWERED),
+        Wanted(box.inbox, [2], Change.ADD, Flag.DRAFT, unchanged_since=box.placed()[1].modseq),
+    ]
+    first, second, third, fourth, fifth = box.database.write(flags.change_all, wanted)
+    assert marks(first) == [(1, Flag.SEEN, "Later"), (2, Flag.SEEN, "Later")]
+    assert marks(second) == [(2, Flag.DELETED, "")]
+    assert marks(third) == [(2, Flag.FLAGGED, "Later"), (3, Flag.FLAGGED, "Later")]
+    assert (fourth.changed, fourth.modseq) == ([], third.modseq)
+    assert (fifth.changed, fifth.modified) == ([], [2])
+    assert first.modseq < third.modseq == box.mailbox("INBOX").modseq
+    assert [(each.uid, Flag(each.flags), each.modseq) for each in box.placed()[:3]] == [
+        (1, Flag.SEEN, first.modseq),
+        (2, Flag.FLAGGED, third.modseq),
+        (3, Flag.FLAGGED, third.modseq),
+    ]
+    assert [(each.before, each.after) for each in box.told()] == [
+        (box.told()[0].before, first.modseq),
+        (first.modseq, third.modseq),
+    ]
+    assert (box.mailbox("INBOX").unseen, other.mailbox("INBOX").deleted) == (4, 1)
+    assert box.anomalies() == {}
+
+
+def test_a_bad_change_of_a_batch_leaves_all_undone(box: Box) -> None:
+    before = box.placed()
+    wanted = [
+        Wanted(box.inbox, [1], Change.ADD, Flag.SEEN),
+        Wanted(box.inbox, [2], Change.ADD, Flag.SEEN, frozenset("(")),
+    ]
+    with pytest.raises(KeywordError):
+        box.database.write(flags.change_all, wanted)
+    assert box.placed() == before

@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from vaguemestre.errors import StorageFailure, VaguemestreError
+from vaguemestre.storage.bulk import Statement
 from vaguemestre.storage.database import Database
 
 notes = sa.Table("notes", sa.MetaData(), sa.Column("n", sa.Integer, primary_key=True), sa.Column("text", sa.Text))
@@ -348,15 +349,20 @@ def test_a_loop_that_ends_before_its_answer_stops_nobody(database: Database) -> 
     assert database.read(noted) == [1, 2]
 
 
-def test_a_reader_sees_one_moment(database: Database) -> None:
+def noted_by_the_driver(connection: sa.Connection) -> list[int]:
+    return [row[0] for row in Statement("SELECT n FROM notes ORDER BY n").run(connection)]
+
+
+@pytest.mark.parametrize("look", [noted, noted_by_the_driver])
+def test_a_reader_sees_one_moment(database: Database, look: Callable[[sa.Connection], list[int]]) -> None:
     database.write(note, 1)
     seen, written = threading.Event(), threading.Event()
 
     def look_twice(connection: sa.Connection) -> tuple[list[int], list[int]]:
-        first = noted(connection)
+        first = look(connection)
         seen.set()
         assert written.wait(30)
-        return first, noted(connection)
+        return first, look(connection)
 
     with ThreadPoolExecutor(1) as pool:
         looking = pool.submit(database.read, look_twice)

@@ -182,9 +182,7 @@ class Sequences(RuleBasedStateMachine):
         elsewhere: bool,
     ) -> None:
         before = {each.uid: each for each in self.box.database.read(changes.find, folder.id, uids)}
-        told = self.write(
-            elsewhere, flags.change, folder.id, uids, how, flag, words, unchanged_since=condition, reader=reader
-        )
+        told = self.write(elsewhere, flags.change, flags.Wanted(folder.id, uids, how, flag, words, condition, reader))
         refused = [] if condition is None else [uid for uid, each in sorted(before.items()) if each.modseq > condition]
         assert told.modified == refused
         reader = reader if self.own_reading else 0

@@ -311,3 +311,18 @@ def test_two_processes_may_work_on_one_account_at_once(place: Place, blob_store:
     assert (box.mailbox("INBOX").total, box.mailbox("a").total) == (80, 80)
     assert box.anomalies() == {}
     assert box.database.read(accounts.get, box.account.address).kind is AccountKind.CAB
+
+
+def test_expunges_of_one_batch_take_each_message_once(box: Box) -> None:
+    other = Box(box.database, box.store, "autre@a.mssante.fr")
+    box.append(count=3)
+    (theirs,) = other.append()
+    box.change([1, 2], Change.ADD, Flag.DELETED)
+    other.change([theirs.uid], Change.ADD, Flag.DELETED)
+    wanted = [(box.inbox, [1, 2, 3]), (other.inbox, [theirs.uid, 99]), (box.inbox, [2])]
+    first, second, third = box.database.write(placements.expunge_deleted, wanted)
+    assert (first.uids, second.uids, third.uids) == ([1, 2], [theirs.uid], [])
+    assert first.modseq == third.modseq == box.mailbox("INBOX").modseq
+    assert box.mailbox("INBOX").deleted == other.mailbox("INBOX").total == 0
+    assert box.anomalies() == {}
+    assert other.anomalies() == {}

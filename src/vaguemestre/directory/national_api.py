@@ -59,6 +59,15 @@ class Page:
     at: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What one call was answered."""
+
+    status: int
+    headers: httpx.Headers
+    content: bytes
+
+
 class Pace:
     """Calls evenly spaced: no more than `rate` of them begin in any second. `sleep` and `now` are for tests."""
 
@@ -147,17 +156,17 @@ class Service:
         segment = parts.path.rstrip("/").rpartition("/")[2]
         return f"{segment}?{parts.query}" if segment and parts.query else ""
 
-    async def _get(self, asked: str) -> httpx.Response:
+    async def _get(self, asked: str) -> _Answer:
         last: NationalServiceError | None = None
         for attempt in range(self._attempts):
             await self._pace.turn()
             self.calls += 1
             try:
-                answer = await self._client.get(f"{self._base}/{asked}")
+                answer = await self._ask(asked)
             except (httpx.TransportError, httpx.DecodingError, ssl.SSLError) as error:
                 last, wanted = _unreachable(self._base, error), None
             else:
-                if answer.status_code == 200:
+                if answer.status == 200:
                     return answer
                 last, wanted = self._refused(answer, asked), _retry_after(answer)
             if attempt + 1 < self._attempts:
@@ -165,15 +174,25 @@ class Service:
         assert last is not None  # noqa: S101 - there is one attempt at least
         raise last
 
+    async def _ask(self, asked: str) -> _Answer:
+        """One call; no more is read than an answer may have."""
+        content = bytearray()
+        async with self._client.stream("GET", f"{self._base}/{asked}") as answer:
+            async for piece in answer.aiter_bytes():
+                content += piece
+                if len(content) > _MOST_OCTETS:
+                    raise _unusable(asked, f"more than {_MOST_OCTETS >> 20} MB")
+        return _Answer(answer.status_code, answer.headers, bytes(content))
+
     def _wait(self, attempt: int, wanted: float | None) -> float:
         """Seconds until the next attempt: as told, or twice as long each time; and a little more, by chance."""
         if wanted is not None:
             return min(wanted, _LONGEST_PAUSE_S) + self._chance.uniform(0, 1)
         return float(min(2**attempt, 60)) * self._chance.uniform(0.5, 1.5)
 
-    def _refused(self, answer: httpx.Response, asked: str) -> NationalServiceError:
+    def _refused(self, answer: _Answer, asked: str) -> NationalServiceError:
         """The error of an answer that may be asked for again; raises what may not."""
-        status, told = answer.status_code, _outcome(answer)
+        status, told = answer.status, _outcome(answer)
         what = f"{status} {told}".strip()
         if status in (401, 403):
             raise ConfigurationError(
@@ -189,9 +208,7 @@ class Service:
             raise _unusable(asked, what)
         return NationalServiceError(f"The national directory answers {what}.", f"L'annuaire national répond {what}.")
 
-    def _read(self, answer: httpx.Response, asked: str) -> dict[str, Any]:
-        if len(answer.content) > _MOST_OCTETS:
-            raise _unusable(asked, "more than 64 MB")
+    def _read(self, answer: _Answer, asked: str) -> dict[str, Any]:
         try:
             found = _decode(answer.content)
         except msgspec.DecodeError as error:
@@ -201,7 +218,7 @@ class Service:
         return found
 
 
-def _outcome(answer: httpx.Response) -> str:
+def _outcome(answer: _Answer) -> str:
     """What an OperationOutcome says, in a line."""
     try:
         issues = _decode(answer.content).get("issue") or []
@@ -211,7 +228,7 @@ def _outcome(answer: httpx.Response) -> str:
     return "".join(each if each.isprintable() else " " for each in told)[:300]
 
 
-def _retry_after(answer: httpx.Response) -> float | None:
+def _retry_after(answer: _Answer) -> float | None:
     text = answer.headers.get("Retry-After", "").strip()
     if text.isascii() and text.isdigit():
         return float(text)
@@ -221,7 +238,7 @@ def _retry_after(answer: httpx.Response) -> float | None:
         return None
 
 
-def _date(answer: httpx.Response) -> int:
+def _date(answer: _Answer) -> int:
     try:
         return clock.to_ms(parsedate_to_datetime(answer.headers["Date"]))
     except (KeyError, TypeError, ValueError):

@@ -18,13 +18,13 @@ import sqlalchemy as sa
 from vaguemestre.clock import now_ms
 from vaguemestre.evidence.entries import Entry, Event, canonical, entry_hash, personal_digest
 from vaguemestre.evidence.tables import journal, journal_head
-from vaguemestre.storage.bulk import BulkInsert
+from vaguemestre.storage.bulk import BulkInsert, Statement
 from vaguemestre.storage.database import insert_or_ignore
 
 _GENESIS = bytes(32)
 _PAGE = 1000
-_HEAD = sa.select(journal_head.c.seq, journal_head.c.hash).where(journal_head.c.id == 1).with_for_update()
-_MOVE_HEAD = sa.update(journal_head).where(journal_head.c.id == 1)
+_HEAD = Statement("SELECT seq, hash FROM journal_head WHERE id = 1", lock=True)
+_MOVE_HEAD = Statement("UPDATE journal_head SET seq = {value}, hash = {value} WHERE id = 1")
 _INSERT = BulkInsert(journal, "seq", "at", "event", "subject", "facts", "personal", "salt", "personal_digest", "hash")
 
 
@@ -54,11 +54,11 @@ def append(connection: sa.Connection, entries: Sequence[Entry]) -> list[int]:
     """Append entries in order; returns their sequence numbers. Part of the caller's transaction."""
     if not entries:
         return []
-    head = connection.execute(_HEAD).one_or_none()
-    if head is None:  # the very first entry, that another process may be writing at this moment
+    head = _HEAD.run(connection)
+    if not head:  # the very first entry, that another process may be writing at this moment
         connection.execute(insert_or_ignore(connection, journal_head), {"id": 1, "seq": 0, "hash": _GENESIS})
-        head = connection.execute(_HEAD).one()
-    seq, previous = head
+        head = _HEAD.run(connection)
+    seq, previous = head[0]
     rows, at, salts = [], now_ms(), os.urandom(16 * len(entries))
     for place, entry in enumerate(entries):
         seq += 1
@@ -69,7 +69,7 @@ def append(connection: sa.Connection, entries: Sequence[Entry]) -> list[int]:
         previous = entry_hash(seq, at, entry.event, entry.subject, facts, digest, previous)
         rows.append((seq, at, str(entry.event), entry.subject, facts, personal, salt, digest, previous))
     _INSERT.run(connection, rows)
-    connection.execute(_MOVE_HEAD, {"seq": seq, "hash": previous})
+    _MOVE_HEAD.run(connection, seq, previous)
     return [row[0] for row in rows]
 
 

@@ -29,6 +29,7 @@ from vaguemestre.identity.permissions import Act, Actor
 from vaguemestre.identity.persons import person as person_of
 from vaguemestre.identity.standings import AccessChange
 from vaguemestre.identity.tables import app_passwords, persons
+from vaguemestre.storage.bulk import Prepared
 from vaguemestre.storage.database import announce
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no letter that is read as a digit
@@ -36,6 +37,15 @@ _LENGTH = 28  # 140 bits
 _GROUP = 4
 _MOST = 50  # of one person on one account
 _READ_AS = str.maketrans({"-": "", " ": "", "o": "0", "i": "1", "l": "1"})
+
+
+_COLUMNS = (each for each in app_passwords.c if each.name not in ("digest", "person_id"))
+_ROWS = sa.select(
+    *(each.label(f"password_{each.name}") for each in _COLUMNS), persons.c.id, persons.c.national_id, persons.c.name
+).join_from(app_passwords, persons, app_passwords.c.person_id == persons.c.id)
+_FOUND = Prepared(
+    _ROWS.where(app_passwords.c.account_id == sa.bindparam("account"), app_passwords.c.digest == sa.bindparam("secret"))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,13 +123,13 @@ def find(connection: sa.Connection, account_id: int, secret: str) -> AppPassword
     Hyphens, spaces and case do not matter, nor which of `o` and `0`, `i`, `l` and `1` was typed.
     """
     digest = _digest(account_id, secret.lower().translate(_READ_AS))
-    row = connection.execute(_rows().where(_of(account_id) & (app_passwords.c.digest == digest))).one_or_none()
+    row = _FOUND.one(connection, account=account_id, secret=digest)
     return None if row is None else _app_password(row)
 
 
 def of_account(connection: sa.Connection, account_id: int) -> list[AppPassword]:
     """Every app password of an account, the oldest first."""
-    wanted = _rows().where(_of(account_id)).order_by(app_passwords.c.id)
+    wanted = _ROWS.where(_of(account_id)).order_by(app_passwords.c.id)
     return [_app_password(row) for row in connection.execute(wanted)]
 
 
@@ -128,7 +138,7 @@ def revoke(connection: sa.Connection, account_id: int, person: Person, label: st
     permissions.refuse(by, Act.DEVICES, of=person.id)
     label = " ".join(label.split())
     theirs = (app_passwords.c.person_id == person.id) & (app_passwords.c.label == label)
-    row = connection.execute(_rows().where(_of(account_id) & theirs)).one_or_none()
+    row = connection.execute(_ROWS.where(_of(account_id) & theirs)).one_or_none()
     if row is None:
         raise UnknownAppPasswordError(label)
     revoked = _app_password(row)
@@ -148,13 +158,6 @@ def note_use(connection: sa.Connection, used: Sequence[tuple[int, int]]) -> list
 def _digest(account_id: int, secret: str) -> bytes:
     salted = b"vaguemestre app password\0" + account_id.to_bytes(8) + secret.encode("utf-8", "surrogatepass")
     return hashlib.sha256(salted).digest()
-
-
-def _rows() -> "sa.Select[Any]":
-    columns = (each for each in app_passwords.c if each.name not in ("digest", "person_id"))
-    return sa.select(
-        *(each.label(f"password_{each.name}") for each in columns), persons.c.id, persons.c.national_id, persons.c.name
-    ).join_from(app_passwords, persons, app_passwords.c.person_id == persons.c.id)
 
 
 def _of(account_id: int) -> "sa.ColumnElement[bool]":

@@ -21,7 +21,16 @@ from vaguemestre.identity.permissions import Act, Actor, Part
 from vaguemestre.identity.persons import person as person_of
 from vaguemestre.identity.standings import AccessChange
 from vaguemestre.identity.tables import app_passwords, grants, persons
+from vaguemestre.storage.bulk import Prepared
 from vaguemestre.storage.database import announce
+
+_ROWS = sa.select(grants, persons.c.id, persons.c.national_id, persons.c.name).join_from(
+    grants, persons, grants.c.person_id == persons.c.id
+)
+_THE_ACCOUNT, _THE_PERSON = grants.c.account_id == sa.bindparam("account"), grants.c.person_id == sa.bindparam("person")
+_FOUND = Prepared(_ROWS.where(_THE_ACCOUNT & _THE_PERSON))
+_OF_ACCOUNT = Prepared(_ROWS.where(_THE_ACCOUNT).order_by(grants.c.granted_at, grants.c.person_id))
+_OF_PERSON = Prepared(_ROWS.where(_THE_PERSON).order_by(grants.c.granted_at, grants.c.account_id))
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,26 +91,18 @@ def end(connection: sa.Connection, account_id: int, person: Person, by: Actor) -
 
 def find(connection: sa.Connection, account_id: int, person_id: int) -> Grant | None:
     """A person's grant on an account, or None."""
-    row = connection.execute(_rows().where(_of(account_id, person_id))).one_or_none()
+    row = _FOUND.one(connection, account=account_id, person=person_id)
     return None if row is None else _grant(row)
 
 
 def of_account(connection: sa.Connection, account_id: int) -> list[Grant]:
     """Every grant on an account, the oldest first."""
-    wanted = _rows().where(grants.c.account_id == account_id).order_by(grants.c.granted_at, grants.c.person_id)
-    return [_grant(row) for row in connection.execute(wanted)]
+    return [_grant(row) for row in _OF_ACCOUNT.run(connection, account=account_id)]
 
 
 def of_person(connection: sa.Connection, person_id: int) -> list[Grant]:
     """Every grant of a person, the oldest first."""
-    wanted = _rows().where(grants.c.person_id == person_id).order_by(grants.c.granted_at, grants.c.account_id)
-    return [_grant(row) for row in connection.execute(wanted)]
-
-
-def _rows() -> "sa.Select[Any]":
-    return sa.select(grants, persons.c.id, persons.c.national_id, persons.c.name).join_from(
-        grants, persons, grants.c.person_id == persons.c.id
-    )
+    return [_grant(row) for row in _OF_PERSON.run(connection, person=person_id)]
 
 
 def _of(account_id: int, person_id: int) -> "sa.ColumnElement[bool]":

@@ -7,6 +7,7 @@ session and for a thousand.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import msgspec
 import sqlalchemy as sa
 
 from vaguemestre import ids
@@ -25,8 +26,7 @@ _CERTIFICATES = BulkSelect("SELECT id FROM client_certificates WHERE account_id 
 _SIGN_OUTS = BulkSelect("SELECT account_id, before FROM sign_outs WHERE account_id IN {keys}")
 
 
-@dataclass(frozen=True, slots=True)
-class AccessChange:
+class AccessChange(msgspec.Struct, frozen=True, tag=True):
     """Announced when somebody may enter an account no longer, or otherwise: its sessions are to be looked at."""
 
     account_id: int

@@ -31,7 +31,7 @@ _COLUMNS = (
 _INSERT = BulkInsert(traces, *_COLUMNS)
 
 Act = tuple[int, int, int, str, str, str, str, str]
-_Row = tuple[Act, int, int]  # with when the first of them happened, and how many there were
+Row = tuple[Act, int, int]  # with when the first of them happened, and how many there were
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,13 +113,13 @@ class Tracer:
             self._writing.add(written)
             written.add_done_callback(partial(self._settle, part, more))
 
-    def _settle(self, part: list[_Row], more: bool, done: "asyncio.Future[None]") -> None:
+    def _settle(self, part: list[Row], more: bool, done: "asyncio.Future[None]") -> None:
         self._writing.discard(done)
         error = None if done.cancelled() else done.exception()
         if error is not None:
             self._keep(part, error, more=more)
 
-    def _keep(self, part: list[_Row], error: BaseException, *, more: bool) -> None:
+    def _keep(self, part: list[Row], error: BaseException, *, more: bool) -> None:
         """What could not be written waits for the next time, unless there is none."""
         _log.error("traces could not be written", traces=len(part), error=str(error), lost=not more)
         if not more:
@@ -130,7 +130,7 @@ class Tracer:
             self._timer = asyncio.get_running_loop().call_later(_PAUSE_S, self._write)
 
 
-def append(connection: sa.Connection, parts: Sequence[Sequence[_Row]]) -> list[None]:
+def append(connection: sa.Connection, parts: Sequence[Sequence[Row]]) -> list[None]:
     """Write rows of traces, part by part."""
     _INSERT.run(connection, [(ids.next_id(), at, *act, times) for part in parts for act, at, times in part])
     return [None] * len(parts)

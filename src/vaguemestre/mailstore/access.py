@@ -24,10 +24,15 @@ from vaguemestre.identity.permissions import Act, Part
 from vaguemestre.mailstore import accounts
 from vaguemestre.mailstore.model import Account, AccountKind, AccountState, UnknownAccountError
 from vaguemestre.mailstore.tables import accounts as account_rows
-from vaguemestre.mailstore.tables import addresses as address_rows
-from vaguemestre.storage.bulk import BulkSelect
+from vaguemestre.storage.bulk import BulkSelect, Statement
 
 _SETTINGS = BulkSelect("SELECT id, state, own_reading FROM accounts WHERE id IN {keys}")
+
+_ADDRESSES = Statement(
+    "SELECT accounts.id, addresses.address FROM addresses JOIN accounts ON addresses.account_id = accounts.id"
+    " WHERE accounts.id {among} AND accounts.state = {value}"
+    " ORDER BY addresses.address <> accounts.address, addresses.address"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,14 +216,8 @@ def _refuse_state(account: Account, national_id: str = "") -> None:
 
 def _addresses(connection: sa.Connection, account_ids: Sequence[int]) -> tuple[str, ...]:
     """The addresses of active accounts, account by account in the order given, each account's own first."""
-    wanted = (
-        sa.select(account_rows.c.id, address_rows.c.address)
-        .join_from(address_rows, account_rows, address_rows.c.account_id == account_rows.c.id)
-        .where(account_rows.c.id.in_(account_ids), account_rows.c.state == str(AccountState.ACTIVE))
-        .order_by(address_rows.c.address != account_rows.c.address, address_rows.c.address)
-    )
-    rows = connection.execute(wanted).all()
-    return tuple(row.address for account_id in account_ids for row in rows if row.id == account_id)
+    rows = _ADDRESSES.run(connection, list(account_ids), str(AccountState.ACTIVE))
+    return tuple(address for account_id in account_ids for its, address in rows if its == account_id)
 
 
 def _account(connection: sa.Connection, address: str) -> Account | None:

@@ -28,15 +28,24 @@ from vaguemestre.mailstore.model import (
     UnknownAccountError,
 )
 from vaguemestre.mailstore.tables import accounts, addresses, mailboxes
+from vaguemestre.storage.bulk import Prepared
 from vaguemestre.storage.database import announce
 
 DEFAULT_QUOTA = 10 * 1024**3
 
-_DESTINATION = (
+_BY_ADDRESS = Prepared(
+    sa.select(accounts)
+    .join_from(addresses, accounts, addresses.c.account_id == accounts.c.id)
+    .where(addresses.c.address == sa.bindparam("named"))
+)
+_ROOM = Prepared(
+    sa.select((accounts.c.quota - accounts.c.used).label("room")).where(accounts.c.id == sa.bindparam("it"))
+)
+_DESTINATION = Prepared(
     sa.select(accounts.c.id, mailboxes.c.id.label("inbox_id"), accounts.c.state, accounts.c.quota, accounts.c.used)
     .join_from(addresses, accounts, addresses.c.account_id == accounts.c.id)
     .join(mailboxes, (mailboxes.c.account_id == accounts.c.id) & (mailboxes.c.role == str(Role.INBOX)))
-    .where(addresses.c.address == sa.bindparam("address"))
+    .where(addresses.c.address == sa.bindparam("named"))
 )
 
 
@@ -71,12 +80,7 @@ def create(
 
 def get(connection: sa.Connection, address: str) -> Account:
     """The account that bears an address. Raises UnknownAccountError."""
-    wanted = (
-        sa.select(accounts)
-        .join_from(addresses, accounts, addresses.c.account_id == accounts.c.id)
-        .where(addresses.c.address == address.lower())
-    )
-    row = connection.execute(wanted).one_or_none()
+    row = _BY_ADDRESS.one(connection, named=address.lower())
     if row is None:
         raise UnknownAccountError(address)
     return _account(row)
@@ -94,7 +98,7 @@ def listing(connection: sa.Connection) -> list[Account]:
 
 def destination(connection: sa.Connection, address: str) -> Destination | None:
     """Where mail for an address goes, or None when nobody bears it; the one look-up made for each recipient."""
-    row = connection.execute(_DESTINATION, {"address": address.lower()}).one_or_none()
+    row = _DESTINATION.one(connection, named=address.lower())
     if row is None:
         return None
     return Destination(row.id, row.inbox_id, AccountState(row.state), row.quota - row.used)
@@ -108,8 +112,7 @@ def addresses_of(connection: sa.Connection, account_id: int) -> tuple[str, ...]:
 
 def room(connection: sa.Connection, account_id: int) -> int:
     """How many octets an account may still take, perhaps fewer than none."""
-    wanted = sa.select(accounts.c.quota - accounts.c.used).where(accounts.c.id == account_id)
-    return int(connection.execute(wanted).scalar_one())
+    return int(_ROOM.run(connection, it=account_id)[0].room)
 
 
 def change_state(connection: sa.Connection, address: str, state: AccountState) -> Account:
@@ -192,6 +195,6 @@ def _account(row: Any) -> Account:
         row.used,
         row.messages,
         row.created_at,
-        row.own_reading,
-        row.keeps_sent,
+        bool(row.own_reading),
+        bool(row.keeps_sent),
     )

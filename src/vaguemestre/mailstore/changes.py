@@ -29,7 +29,7 @@ from vaguemestre.storage.database import Database
 _SEEN = int(Flag.SEEN)
 
 
-class Placed(msgspec.Struct, frozen=True, gc=False):
+class Placed(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """A message in a mailbox: flags as a whole number, keywords sorted and one space apart, size in octets, times in ms."""
 
     uid: int
@@ -44,7 +44,7 @@ class Placed(msgspec.Struct, frozen=True, gc=False):
     saved_at: int
 
 
-class Reading(msgspec.Struct, frozen=True, gc=False):
+class Reading(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """A person's own state of a message, where it differs from the flag that all share."""
 
     person_id: int
@@ -52,7 +52,7 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
     seen: bool
 
 
-class MailboxChange(msgspec.Struct, frozen=True):
+class MailboxChange(msgspec.Struct, frozen=True, tag=True):
     """A change of one mailbox, from modseq `before` to `after`.
 
     `placed` are the messages that came or changed, as they are now, with the flags that all share; `expunged` are UIDs;
@@ -75,7 +75,7 @@ class MailboxChange(msgspec.Struct, frozen=True):
         return tuple(_as_seen(each, own[each.uid]) if each.uid in own else each for each in self.placed)
 
 
-class MailboxesChange(msgspec.Struct, frozen=True):
+class MailboxesChange(msgspec.Struct, frozen=True, tag=True):
     """Mailboxes of an account were made, renamed, deleted, subscribed to or no longer; `deleted` are those gone."""
 
     account_id: int

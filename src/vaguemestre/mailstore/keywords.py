@@ -27,7 +27,7 @@ class Vocabulary:
         self._connection = connection
         self._mailbox_id = mailbox_id
         self._spelled = {keyword.lower(): keyword for keyword in text.split()}
-        self._learnt: set[str] = set()  # by the verb under way: they stand in no row yet
+        self._named: set[str] = set()  # by what is under way: they stand in no row yet
         self._pruned = False
         self.changed = False
 
@@ -48,8 +48,8 @@ class Vocabulary:
             if key not in self._spelled:
                 self._make_room()
                 self._spelled[key] = keyword
-                self._learnt.add(key)
                 self.changed = True
+            self._named.add(key)
             learnt.add(self._spelled[key])
         return learnt
 
@@ -59,7 +59,7 @@ class Vocabulary:
         if not self._pruned:  # once a verb: rows do not change meanwhile
             self._pruned = True
             used = {keyword for row in _USED.run(self._connection, self._mailbox_id) for keyword in row[0].split()}
-            kept = {key: keyword for key, keyword in self._spelled.items() if keyword in used or key in self._learnt}
+            kept = {key: keyword for key, keyword in self._spelled.items() if keyword in used or key in self._named}
             self._spelled = kept
         if len(self._spelled) >= MOST:
             raise TooManyKeywordsError(MOST)

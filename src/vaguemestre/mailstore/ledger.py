@@ -1,4 +1,4 @@
-"""The ledger: the numbers of one account and its mailboxes while a verb changes them. Private to the mailstore.
+"""The ledger: the numbers of one account and its mailboxes while verbs change them. Private to the mailstore.
 
 What it keeps true: the account is held from the reading to the end of the transaction, so that no UID and no modseq is
 given twice; what was counted is written once, by `close`, and told to those who follow the mailboxes.
@@ -6,7 +6,7 @@ given twice; what was counted is written once, by `close`, and told to those who
 `messages.append`, which serves many accounts at once, counts for itself.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -16,7 +16,8 @@ from vaguemestre.mailstore import queries, readings
 from vaguemestre.mailstore.changes import MailboxChange, Placed, Reading
 from vaguemestre.mailstore.keywords import Vocabulary
 from vaguemestre.mailstore.model import Flag, UnknownMailboxError
-from vaguemestre.storage.bulk import Statement
+from vaguemestre.mailstore.tables import accounts, mailboxes
+from vaguemestre.storage.bulk import BulkUpdate, Statement
 from vaguemestre.storage.database import announce
 
 _SEEN, _DELETED = int(Flag.SEEN), int(Flag.DELETED)
@@ -27,12 +28,24 @@ _OPEN = Statement(
     " FROM mailboxes JOIN accounts ON mailboxes.account_id = accounts.id"
     " WHERE mailboxes.id {among} ORDER BY accounts.id, mailboxes.id"
 )
-_CLOSE_ACCOUNT = Statement(
-    "UPDATE accounts SET modseq = {value}, messages = messages - {value}, used = used - {value} WHERE id = {value}"
+_CLOSE_ACCOUNTS = BulkUpdate(
+    accounts,
+    "id",
+    ["at", "fewer", "lighter"],
+    {"modseq": "new.at", "messages": "messages - new.fewer", "used": "used - new.lighter"},
 )
-_CLOSE_LINE = Statement(
-    "UPDATE mailboxes SET uid_next = {value}, modseq = {value}, total = total + {value}, unseen = unseen + {value},"
-    " deleted = deleted + {value}, octets = octets + {value} WHERE id = {value}"
+_CLOSE_LINES = BulkUpdate(
+    mailboxes,
+    "id",
+    ["uid", "at", "more", "fresh", "marked", "weight"],
+    {
+        "uid_next": "new.uid",
+        "modseq": "new.at",
+        "total": "total + new.more",
+        "unseen": "unseen + new.fresh",
+        "deleted": "deleted + new.marked",
+        "octets": "octets + new.weight",
+    },
 )
 _CLOSE_KEYWORDS = Statement("UPDATE mailboxes SET keywords = {value} WHERE id = {value}")
 
@@ -67,7 +80,7 @@ class Line:
 
 @dataclass(slots=True)
 class Ledger:
-    """An account; `open` it, and `close` it before the verb ends."""
+    """An account; `open` it, and `close` it before the verb ends. Several verbs, one after the other, may share one."""
 
     connection: sa.Connection
     account_id: int
@@ -103,32 +116,47 @@ class Ledger:
 
     def close(self) -> None:
         """Write down what was counted."""
-        for line in self.lines.values():
-            _CLOSE_LINE.run(
-                self.connection,
-                line.uid_next,
-                line.modseq,
-                line.more,
-                line.unseen,
-                line.deleted,
-                line.octets,
-                line.id,
-            )
-            if line.vocabulary.changed:
-                _CLOSE_KEYWORDS.run(self.connection, line.vocabulary.text, line.id)
-        _CLOSE_ACCOUNT.run(self.connection, self.modseq, self.gone, self.gone_octets, self.account_id)
+        close_all([self])
+
+
+def close_all(ledgers: Sequence[Ledger]) -> None:
+    """Write down what was counted, of different accounts, in one statement for all."""
+    if not ledgers:
+        return
+    connection, lines = ledgers[0].connection, [line for ledger in ledgers for line in ledger.lines.values()]
+    _CLOSE_LINES.run(
+        connection,
+        [(each.id, each.uid_next, each.modseq, each.more, each.unseen, each.deleted, each.octets) for each in lines],
+    )
+    for line in lines:
+        if line.vocabulary.changed:
+            _CLOSE_KEYWORDS.run(connection, line.vocabulary.text, line.id)
+    _CLOSE_ACCOUNTS.run(connection, [(each.account_id, each.modseq, each.gone, each.gone_octets) for each in ledgers])
 
 
 def open_ledger(connection: sa.Connection, *mailbox_ids: int) -> Ledger:
     """The ledger of the account that has these mailboxes, all of them. Raises UnknownMailboxError."""
-    queries.hold(connection, mailbox_ids)
-    rows = _OPEN.run(connection, list(mailbox_ids))
-    lines = {
-        mailbox_id: Line(mailbox_id, validity, uid_next, modseq, total, Vocabulary(connection, mailbox_id, keywords))
-        for mailbox_id, validity, uid_next, modseq, total, keywords, *_ in rows
-    }
-    for mailbox_id in mailbox_ids:
-        if mailbox_id not in lines or rows[0][6] != rows[-1][6]:
+    found = {ledger.account_id: ledger for ledger in open_ledgers(connection, mailbox_ids).values()}
+    if len(found) > 1:
+        raise UnknownMailboxError(ids.to_text(mailbox_ids[-1]))
+    return next(iter(found.values()))
+
+
+def open_ledgers(connection: sa.Connection, mailbox_ids: Collection[int]) -> dict[int, Ledger]:
+    """The ledgers of the accounts that have these mailboxes, by mailbox. Raises UnknownMailboxError."""
+    wanted = list(dict.fromkeys(mailbox_ids))
+    queries.hold(connection, wanted)
+    found: dict[int, Ledger] = {}
+    ledger: Ledger | None = None
+    for mailbox_id, validity, uid_next, at, total, keywords, account_id, modseq, own_reading in _OPEN.run(
+        connection, wanted
+    ):
+        if ledger is None or ledger.account_id != account_id:
+            ledger = Ledger(connection, account_id, modseq, bool(own_reading), {})
+        vocabulary = Vocabulary(connection, mailbox_id, keywords)
+        ledger.lines[mailbox_id] = Line(mailbox_id, validity, uid_next, at, total, vocabulary)
+        found[mailbox_id] = ledger
+    for mailbox_id in wanted:
+        if mailbox_id not in found:
             raise UnknownMailboxError(ids.to_text(mailbox_id))
-    account_id, modseq, own_reading = rows[0][6:]
-    return Ledger(connection, account_id, modseq, bool(own_reading), lines)
+    return found

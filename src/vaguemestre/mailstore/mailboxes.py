@@ -53,6 +53,9 @@ SPECIAL_USE: dict[Role, str] = {
 }
 
 
+_OF_ACCOUNT = queries.Mailboxes("account_id")
+_NAMED = queries.Mailboxes("account_id", "name")
+_WITH_ROLE = queries.Mailboxes("account_id", "role")
 _ACCOUNT = Statement("SELECT uid_validity FROM accounts WHERE id = {value}", lock=True)
 _NAMES = Statement("SELECT name, id FROM mailboxes WHERE account_id = {value}")
 _COUNT_CHANGE = Statement(
@@ -85,7 +88,7 @@ def create_special(connection: sa.Connection, account_id: int, at: int) -> None:
 
 def listing(connection: sa.Connection, account_id: int, reader: int = 0) -> list[Mailbox]:
     """All mailboxes of an account, special-use first, in the order they were made, with what `reader` has not seen."""
-    return queries.mailboxes_of(connection, mailboxes.c.account_id == account_id, reader)
+    return _OF_ACCOUNT.find(connection, reader, account_id=account_id)
 
 
 def get(connection: sa.Connection, mailbox_id: int, reader: int = 0) -> Mailbox:
@@ -95,7 +98,10 @@ def get(connection: sa.Connection, mailbox_id: int, reader: int = 0) -> Mailbox:
 
 def with_role(connection: sa.Connection, account_id: int, role: Role) -> Mailbox:
     """The mailbox with a special use. Raises UnknownMailboxError."""
-    return _one(connection, mailboxes.c.role == str(role), account_id, role)
+    found = _WITH_ROLE.find(connection, account_id=account_id, role=str(role))
+    if not found:
+        raise UnknownMailboxError(role)
+    return found[0]
 
 
 def named(connection: sa.Connection, account_id: int, name: str) -> Mailbox:
@@ -106,7 +112,10 @@ def named(connection: sa.Connection, account_id: int, name: str) -> Mailbox:
 def status(connection: sa.Connection, account_id: int, name: str, reader: int = 0) -> Mailbox:
     """`named`, with what `reader` has not seen."""
     name = canonical(name)
-    return _one(connection, mailboxes.c.name == name, account_id, name, reader)
+    found = _NAMED.find(connection, reader, account_id=account_id, name=name)
+    if not found:
+        raise UnknownMailboxError(name)
+    return found[0]
 
 
 def create(connection: sa.Connection, account_id: int, name: str) -> Mailbox:
@@ -265,12 +274,3 @@ def _subscribe(connection: sa.Connection, account_id: int, name: str, *, subscri
     if found.subscribed is not subscribed:
         connection.execute(sa.update(mailboxes).where(mailboxes.c.id == found.id).values(subscribed=subscribed))
         announce(connection, MailboxesChange(account_id))
-
-
-def _one(
-    connection: sa.Connection, condition: "sa.ColumnElement[bool]", account_id: int, name: str, reader: int = 0
-) -> Mailbox:
-    found = queries.mailboxes_of(connection, sa.and_(mailboxes.c.account_id == account_id, condition), reader)
-    if not found:
-        raise UnknownMailboxError(name)
-    return found[0]

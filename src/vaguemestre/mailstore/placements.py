@@ -17,8 +17,8 @@ from vaguemestre import clock
 from vaguemestre.mailstore import indexing, queries, readings
 from vaguemestre.mailstore.changes import Placed
 from vaguemestre.mailstore.keywords import joined
-from vaguemestre.mailstore.ledger import Ledger, Line, open_ledger
-from vaguemestre.mailstore.model import MOST_IN_A_MAILBOX, MailboxFullError, TooManyKeywordsError
+from vaguemestre.mailstore.ledger import Ledger, Line, close_all, open_ledger, open_ledgers
+from vaguemestre.mailstore.model import MOST_IN_A_MAILBOX, Flag, MailboxFullError, TooManyKeywordsError
 from vaguemestre.storage import blobs
 from vaguemestre.storage.bulk import Statement
 
@@ -39,7 +39,7 @@ _FORGET = [
     Statement(f"DELETE FROM {table} WHERE mailbox_id = {{value}}")  # noqa: S608 - names of this code
     for table in ("placements", "expunged", "readings")
 ]
-_PLACES = Statement("SELECT id, places, blob_id, size FROM messages WHERE id {among}")
+_PLACES = Statement("SELECT id, places, blob_id, size, account_id FROM messages WHERE id {among}")
 _FEWER_PLACES = Statement("UPDATE messages SET places = places - {value} WHERE id {among}")
 _MORE_PLACES = Statement("UPDATE messages SET places = places + {value} WHERE id {among}")
 _DELETE_MESSAGES = Statement("DELETE FROM messages WHERE id {among}")
@@ -95,20 +95,48 @@ def expunge(connection: sa.Connection, mailbox_id: int, uids: Sequence[int] | No
 
     Raises UnknownMailboxError.
     """
-    ledger = open_ledger(connection, mailbox_id)
-    line = ledger.lines[mailbox_id]
     if uids is None:
         rows = (queries.ALL_DELETED if only_deleted else queries.ALL_PLACED).run(connection, mailbox_id)
     else:
         wanted = queries.PLACED_AND_DELETED if only_deleted else queries.PLACED
         rows = wanted.run(connection, mailbox_id, list(uids))
-    found = [Placed(*row) for row in rows]
-    if not found:
-        return Expunged([], line.modseq, [])
-    _take(ledger, line, found)
-    objects = _let_go(ledger, found)
-    ledger.close()
-    return Expunged([each.uid for each in found], line.modseq, objects)
+    return _expunge(connection, [(mailbox_id, [Placed(*row) for row in rows])])[0]
+
+
+def expunge_deleted(connection: sa.Connection, wanted: Sequence[tuple[int, Sequence[int]]]) -> list[Expunged]:
+    """Of some UIDs of each of several mailboxes, take out for good those that are marked Deleted.
+
+    Raises UnknownMailboxError, and then takes out none.
+    """
+    named: dict[int, set[int]] = {}
+    for mailbox_id, uids in wanted:
+        named.setdefault(mailbox_id, set()).update(uids)
+    placed: dict[int, dict[int, Placed]] = {mailbox_id: {} for mailbox_id in named}
+    for mailbox_id, *row in queries.PLACED_AMONG.run(connection, queries.among(named)):
+        if row[5] & Flag.DELETED:
+            placed[mailbox_id][row[0]] = Placed(*row)
+    taken = []
+    for mailbox_id, uids in wanted:
+        those = placed[mailbox_id]
+        taken.append((mailbox_id, [those.pop(uid) for uid in sorted(set(uids)) if uid in those]))
+    return _expunge(connection, taken)
+
+
+def _expunge(connection: sa.Connection, taken: Sequence[tuple[int, Sequence[Placed]]]) -> list[Expunged]:
+    """Take messages out of their mailboxes; objects to discard stand with the first."""
+    ledgers = open_ledgers(connection, [mailbox_id for mailbox_id, _ in taken])
+    for mailbox_id, found in taken:
+        if found:
+            _take(ledgers[mailbox_id], ledgers[mailbox_id].lines[mailbox_id], found)
+    every = [each for _, found in taken for each in found]
+    objects = _let_go({ledger.account_id: ledger for ledger in ledgers.values()}, every) if every else []
+    done = []
+    for mailbox_id, found in taken:
+        done.append(Expunged([each.uid for each in found], ledgers[mailbox_id].lines[mailbox_id].modseq, objects))
+        objects = []
+    changed = {ledgers[mailbox_id].account_id: ledgers[mailbox_id] for mailbox_id, found in taken if found}
+    close_all(list(changed.values()))
+    return done
 
 
 def deleted_octets(connection: sa.Connection, mailbox_id: int) -> int:
@@ -131,7 +159,7 @@ def clear(connection: sa.Connection, mailbox_id: int) -> list[str]:
     found = [Placed(*row) for row in queries.ALL_PLACED.run(connection, mailbox_id)]
     for statement in _FORGET:
         statement.run(connection, mailbox_id)
-    objects = _let_go(ledger, found)
+    objects = _let_go({ledger.account_id: ledger}, found)
     ledger.raise_modseq()
     for each in found:
         ledger.lines[mailbox_id].count(each.flags, each.size, -1)
@@ -205,25 +233,25 @@ def _take(ledger: Ledger, source: Line, found: Sequence[Placed]) -> None:
     ledger.tell(source, modseq, expunged=uids)
 
 
-def _let_go(ledger: Ledger, found: Sequence[Placed]) -> list[str]:
-    """Delete the messages that were in no other place, and all that stands beside them; returns objects to discard."""
-    connection, taken = ledger.connection, Counter(each.message_id for each in found)
+def _let_go(ledgers: dict[int, Ledger], found: Sequence[Placed]) -> list[str]:
+    """Delete the messages that were in no other place, and all that stands beside them; returns objects to discard.
+
+    The ledgers are those of their accounts, which count what goes.
+    """
+    connection, taken = next(iter(ledgers.values())).connection, Counter(each.message_id for each in found)
     rows = _PLACES.run(connection, list(taken))
     dead = [row for row in rows if row[1] <= taken[row[0]]]
-    ledger.gone += len(dead)
-    ledger.gone_octets += sum(row[3] for row in dead)
+    for row in dead:
+        ledgers[row[4]].gone += 1
+        ledgers[row[4]].gone_octets += row[3]
     message_ids = [row[0] for row in dead]
     _DELETE_MESSAGES.run(connection, message_ids)
     gone = set(message_ids)
     for others, count in _by_count([each for each in found if each.message_id not in gone]):
         _FEWER_PLACES.run(connection, count, others)
-    return _drop(connection, ledger.account_id, message_ids, list({row[2] for row in dead}))
-
-
-def _drop(connection: sa.Connection, account_id: int, message_ids: Sequence[int], blob_ids: Sequence[int]) -> list[str]:
-    """What stands beside messages that are gone: their words, and content unless another message or the queue needs it."""
-    indexing.forget(connection, account_id, message_ids)
-    return blobs.delete(connection, blobs.unneeded(connection, blob_ids))
+    for account_id in {row[4] for row in dead}:
+        indexing.forget(connection, account_id, [row[0] for row in dead if row[4] == account_id])
+    return blobs.delete(connection, blobs.unneeded(connection, list({row[2] for row in dead})))
 
 
 def _by_count(found: Sequence[Placed]) -> list[tuple[list[int], int]]:

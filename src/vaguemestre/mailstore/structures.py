@@ -7,21 +7,26 @@ Rules: what is missing is read from the content as it streams, never whole in me
 what a writer may keep. A structure that another version kept, and this one cannot read, is read again from the content.
 """
 
+import asyncio
 from collections import ChainMap
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 import msgspec
 import sqlalchemy as sa
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from vaguemestre import log
 from vaguemestre.documents.mime import Scanner
 from vaguemestre.documents.structure import Structure
 from vaguemestre.documents.text import read_structure
+from vaguemestre.errors import StorageFailure
 from vaguemestre.mailstore.tables import structures
 from vaguemestre.storage import sealing
 from vaguemestre.storage.blobs import BlobReader, BlobStore
 from vaguemestre.storage.bulk import BulkInsert, BulkSelect, Statement
+from vaguemestre.storage.database import Database
 
 _PURPOSE = b"structure 1"  # another number where a structure of the same content comes out otherwise
 _ROWS = BulkSelect(
@@ -31,6 +36,9 @@ _ROWS = BulkSelect(
 _LIVING = Statement("SELECT id FROM blobs WHERE id {among}", lock=True)
 _INSERT = BulkInsert(structures, "blob_id", "structure")
 _STEP = 10_000
+_PAUSE_S = 1.0
+_MOST_WAITING = 500
+_log = log.get("mailstore.structures")
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Structure).decode
 
@@ -80,6 +88,41 @@ def keep_all(connection: sa.Connection, several: Sequence[Mapping[int, bytes]]) 
     """`keep` for all who wait together (`Database.write_together`)."""
     keep(connection, ChainMap(*map(dict, several)))
     return [None] * len(several)
+
+
+class Keeper:
+    """Keeps what was computed a second later at most, in one write for all who computed; use from one event loop.
+
+    Nobody waits for it: what is lost with the process, or by a store that fails, is computed again.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._waiting: dict[int, bytes] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, unkept: Mapping[int, bytes]) -> None:
+        """Keep these soon."""
+        self._waiting |= unkept
+        if len(self._waiting) >= _MOST_WAITING:
+            self.write()
+        elif self._timer is None and self._waiting:
+            self._timer = asyncio.get_running_loop().call_later(_PAUSE_S, self.write)
+
+    def write(self) -> None:
+        """Keep what waits."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        waiting, self._waiting = self._waiting, {}
+        if waiting:
+            with suppress(StorageFailure):  # closing
+                self._database.write_together(keep_all, waiting).add_done_callback(_notice)
+
+
+def _notice(done: "asyncio.Future[None]") -> None:
+    if not done.cancelled() and (error := done.exception()) is not None:
+        _log.error("structures could not be kept", error=str(error))
 
 
 def drop(connection: sa.Connection, blob_ids: Sequence[int]) -> None:

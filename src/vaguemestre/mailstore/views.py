@@ -13,6 +13,7 @@ Standards: RFC 9051 §7.5 (what a client may be told, and when), RFC 7162 (modse
 """
 
 import asyncio
+import threading
 from array import array
 from bisect import bisect_left
 from collections import OrderedDict
@@ -38,7 +39,10 @@ Mark = tuple[int, str]
 class View:
     """One mailbox as one reader sees it. Columns are side by side: place `n` of each is the same message."""
 
-    def __init__(self, account_id: int, mailbox_id: int, reader: int) -> None:
+    def __init__(
+        self, account_id: int, mailbox_id: int, reader: int, forget: Callable[[Sequence[int]], None] | None = None
+    ) -> None:
+        """`forget` is told of the contents of messages that are expunged."""
         self.account_id = account_id
         self.mailbox_id = mailbox_id
         self.reader = reader
@@ -58,6 +62,7 @@ class View:
         self.mark_table: list[Mark] = []
         self.watchers: set[Callable[[], None]] = set()
         self.users = 0
+        self._forget = forget
         self._mark_numbers: dict[Mark, int] = {}
         self._changed: list[int] = []  # UIDs, as they changed
         self._changed_before = 0  # how many of these were forgotten
@@ -179,6 +184,8 @@ class View:
         if not places:
             return
         self._expunged += [self.uids[place] for place in places]
+        if self._forget is not None:
+            self._forget([self.blob_ids[place] for place in places])
         for name in _COLUMNS:
             setattr(self, name, _without(getattr(self, name), places))
 
@@ -335,10 +342,12 @@ class Picture:
 class Views:
     """The views of one process. `close` each view that was opened."""
 
-    def __init__(self, database: Database) -> None:
-        """Call on the thread of the event loop that will use it."""
+    def __init__(self, database: Database, forget: Callable[[Sequence[int]], None] | None = None) -> None:
+        """Call on the thread of the event loop that will use it. `forget` is told of contents whose messages are gone."""
+        self._forget = forget
         self._database = database
         self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
         self._views: dict[tuple[int, int], View] = {}
         self._idle: OrderedDict[tuple[int, int], View] = OrderedDict()
         self._loading: dict[tuple[int, int], asyncio.Task[View]] = {}
@@ -403,7 +412,7 @@ class Views:
         return end
 
     async def _load(self, account_id: int, mailbox_id: int, reader: int) -> View:
-        key, view = (mailbox_id, reader), View(account_id, mailbox_id, reader)
+        key, view = (mailbox_id, reader), View(account_id, mailbox_id, reader, self._forget)
         missed: list[MailboxChange] = []
         self._views[key] = view
         self._missed[key] = missed
@@ -423,9 +432,13 @@ class Views:
     # --- following
 
     def _hear(self, facts: Sequence[object]) -> None:
-        """In the writer's thread."""
+        """In the writer's thread; in the loop's own where another process writes."""
         mine = [fact for fact in facts if isinstance(fact, MailboxChange | MailboxesChange)]
-        if mine and (self._views or self._account_watchers):
+        if not mine or not (self._views or self._account_watchers):
+            return
+        if threading.get_ident() == self._thread:
+            self._follow(mine)
+        else:
             try:
                 self._loop.call_soon_threadsafe(self._follow, mine)
             except RuntimeError:  # the loop is closed: nobody looks any more
@@ -502,6 +515,8 @@ class Views:
     def _lose(self, view: View) -> None:
         """The mailbox is gone, or too much happened: whoever looks must open it again."""
         view.gone = True
+        if self._forget is not None:
+            self._forget(view.blob_ids)
         key = (view.mailbox_id, view.reader)
         if self._views.get(key) is view:
             del self._views[key]

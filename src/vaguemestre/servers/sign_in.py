@@ -183,14 +183,14 @@ class SignIn:
         if self._tokens is None:
             raise RefusedIdentityError("tokens-not-accepted")
         claims = await self._tokens.verify(credentials.token)
-        return await self._database.read_async(entrance.with_token, account, claims.national_id)
+        return await self._database.read_at_once(entrance.with_token, account, claims.national_id)
 
     async def _with_secret(self, credentials: sasl.Plain, account: str, origin: Origin) -> Access:
         presented, unknown = await self._presented(origin.chain)
         other = credentials.authorization.lower() not in ("", account)
         secret = "" if other or not self._allow_app_passwords else credentials.password
         try:
-            found = await self._database.read_async(entrance.with_secret, account, secret, presented)
+            found = await self._database.read_at_once(entrance.with_secret, account, secret, presented)
         except AccessRefusedError:
             if unknown is not None:
                 raise unknown from None

@@ -12,20 +12,26 @@ Frames are a length of four octets, then MessagePack. Both ends are this code, s
 """
 
 import asyncio
+import contextlib
 import ctypes
 import itertools
 import os
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import msgspec
 
-from vaguemestre import errors, log
+from vaguemestre import log
 from vaguemestre.errors import StorageFailure, VaguemestreError
 from vaguemestre.evidence.entries import Entry
-from vaguemestre.mailstore.model import AccountClosedError, Destination
+from vaguemestre.identity.standings import AccessChange
+from vaguemestre.mailstore.changes import MailboxChange, MailboxesChange
+from vaguemestre.mailstore.model import Destination
+from vaguemestre.servers.verbs import CATCH_UP, Errand, Verb
+from vaguemestre.servers.verbs import name as verb_name
+from vaguemestre.storage.database import Database, Write
 from vaguemestre.transport.intake import Accepted, Arrival, Desk
 
 _PR_SET_PDEATHSIG = 1
@@ -51,6 +57,27 @@ class Record(msgspec.Struct, tag=True):
 
     cause: str
     entry: Entry
+
+
+class Ask(msgspec.Struct, tag=True):
+    """Front: have this written, by a verb that both know."""
+
+    id: int
+    verb: str
+    argument: msgspec.Raw
+
+
+class Written(msgspec.Struct, tag=True):
+    """Writer: it is durable; what the verb gave."""
+
+    id: int
+    result: msgspec.Raw
+
+
+class Told(msgspec.Struct, tag=True):
+    """Writer: this was announced, and is durable; said before the answers to those who wrote it."""
+
+    facts: list[MailboxChange | MailboxesChange | AccessChange]
 
 
 class Located(msgspec.Struct, tag=True):
@@ -89,17 +116,24 @@ class Stop(msgspec.Struct, tag=True):
 
 
 _encode = msgspec.msgpack.Encoder().encode
-_from_front = msgspec.msgpack.Decoder(Locate | Deliver | Record).decode
-_from_writer = msgspec.msgpack.Decoder(Located | Delivered | Failed | Begin | TrustChanged | Stop).decode
+_from_front = msgspec.msgpack.Decoder(Locate | Deliver | Record | Ask).decode
+_from_writer = msgspec.msgpack.Decoder(
+    Located | Delivered | Written | Told | Failed | Begin | TrustChanged | Stop
+).decode
+_TOLD = MailboxChange | MailboxesChange | AccessChange
 
 
 class _Frames(asyncio.Protocol):
-    """Cuts a stream into frames and hands each, decoded, to `take`; `ended` is set with the stream's end."""
+    """Cuts a stream into frames and hands each, decoded, to `take`; `ended` is set with the stream's end.
+
+    What is sent in one turn of the loop goes as one: each time a peer is woken costs both more than the frames.
+    """
 
     def __init__(self, decode: Callable[[bytes], Any], take: Callable[[Any], None]) -> None:
         self._decode = decode
         self._take = take
         self._buffer = bytearray()
+        self._out: list[bytes] = []
         self._transport: asyncio.WriteTransport
         self.ended = asyncio.Event()
 
@@ -123,9 +157,23 @@ class _Frames(asyncio.Protocol):
 
     def send(self, message: Any) -> None:
         """Queue a frame; a peer that ended hears nothing."""
+        self.send_frame(_frame(message))
+
+    def send_frame(self, frame: bytes) -> None:
+        """`send` of what is a frame already."""
+        if not self._out:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._out.append(frame)
+
+    def _flush(self) -> None:
+        frames, self._out = self._out, []
         if not self._transport.is_closing():
-            data = _encode(message)
-            self._transport.write(len(data).to_bytes(4, "big") + data)
+            self._transport.write(frames[0] if len(frames) == 1 else b"".join(frames))
+
+
+def _frame(message: Any) -> bytes:
+    data = _encode(message)
+    return len(data).to_bytes(4, "big") + data
 
 
 class RemoteDesk:
@@ -137,6 +185,9 @@ class RemoteDesk:
     def __init__(self) -> None:
         self._numbers = itertools.count(1)
         self._awaited: dict[int, asyncio.Future[Any]] = {}
+        self._asked: dict[int, tuple[Write, Verb | Errand]] = {}
+        self._verbs: dict[str, Verb | Errand] = {}
+        self._told: Callable[[Sequence[object]], None] = lambda _: None
         self._frames = _Frames(_from_writer, self._take)
         self.begun = asyncio.Event()
         self.trust_changed = asyncio.Event()
@@ -169,6 +220,22 @@ class RemoteDesk:
         """See Desk."""
         self._frames.send(Record(cause, entry))
 
+    def follow(self, verbs: dict[str, Verb | Errand], told: Callable[[Sequence[object]], None]) -> None:
+        """Have `write` know these verbs, and `told` called with what is announced, before who wrote it is answered."""
+        self._verbs, self._told = verbs, told
+
+    def write(self, write: Write) -> None:
+        """Have something written; see `storage.database.Elsewhere`."""
+        verb, number = self._verbs[verb_name(write.fn)], next(self._numbers)
+        self._asked[number] = write, verb
+        self._frames.send(Ask(number, verb.name, msgspec.Raw(_encode(write.argument))))
+
+    async def catch_up(self, account_id: int) -> None:
+        """Have an account's words indexed, ahead of all else; see `mailstore.indexer`."""
+        number, answer = self._question()
+        self._frames.send(Ask(number, CATCH_UP, msgspec.Raw(_encode(account_id))))
+        await answer
+
     def _question(self) -> tuple[int, "asyncio.Future[Any]"]:
         number, answer = next(self._numbers), self._loop.create_future()
         self._awaited[number] = answer
@@ -180,6 +247,15 @@ class RemoteDesk:
                 self._settle(number, accepted)
             case Located(number, destination):
                 self._settle(number, destination)
+            case Written(number, result) if number in self._asked:
+                write, verb = self._asked.pop(number)
+                write.finish(verb.read_result(result))
+            case Written(number, _):
+                self._settle(number, None)
+            case Told(facts):
+                self._told(facts)
+            case Failed(number, kind, en, fr) if number in self._asked:
+                self._asked.pop(number)[0].finish(None, _fact(kind, en, fr))
             case Failed(number, kind, en, fr):
                 answer = self._awaited.pop(number)
                 if not answer.cancelled():
@@ -205,11 +281,13 @@ class Front:
         self._line = line
         self._frames: _Frames
         self._desk: Desk
+        self._database: Database
+        self._verbs: dict[str, Verb | Errand]
         self._working: set[asyncio.Task[None]] = set()
 
-    async def begin(self, desk: Desk) -> None:
+    async def begin(self, desk: Desk, database: Database, verbs: dict[str, Verb | Errand]) -> None:
         """Answer it from now on, and let it take connections."""
-        self._desk = desk
+        self._desk, self._database, self._verbs = desk, database, verbs
         self._frames = _Frames(_from_front, self._take)
         await asyncio.get_running_loop().create_unix_connection(lambda: self._frames, sock=self._line)
         self._frames.send(Begin())
@@ -222,6 +300,10 @@ class Front:
     def ended(self) -> asyncio.Event:
         """Set when the process is gone."""
         return self._frames.ended
+
+    def tell(self, frame: bytes) -> None:
+        """Pass on what was announced."""
+        self._frames.send_frame(frame)
 
     def trust_changed(self) -> None:
         """Tell it that the list or a CRL on disk is new."""
@@ -243,6 +325,22 @@ class Front:
                 task.add_done_callback(self._working.discard)
             case Record(cause, entry):
                 self._desk.record(cause, entry)
+            case Ask(number, verb, argument):
+                self._ask(number, verb, argument)
+
+    def _ask(self, number: int, name: str, argument: msgspec.Raw) -> None:
+        try:
+            verb = self._verbs[name]
+            written = verb.run(self._database, verb.read_argument(argument))
+        except Exception as error:  # every question gets an answer
+            self._frames.send(_failed(number, error))
+            return
+        written.add_done_callback(lambda done: self._written(number, done))
+
+    def _written(self, number: int, done: "asyncio.Future[Any]") -> None:
+        error = done.exception()
+        answer = Written(number, msgspec.Raw(_encode(done.result()))) if error is None else _failed(number, error)
+        self._frames.send(answer)
 
     def _delivered(self, number: int, done: "asyncio.Future[Accepted]") -> None:
         error = done.exception()
@@ -253,6 +351,24 @@ class Front:
             self._frames.send(Located(number, await self._desk.destination(address)))
         except Exception as error:  # every question gets an answer, else its peer waits for ever
             self._frames.send(_failed(number, error))
+
+
+def pass_on(database: Database, fronts: Sequence[Front]) -> None:
+    """Tell fronts from now on of what is announced. Call on the event loop that answers them."""
+    loop = asyncio.get_running_loop()
+
+    def tell(frame: bytes) -> None:
+        for front in fronts:
+            front.tell(frame)
+
+    def hear(facts: Sequence[object]) -> None:
+        """In the writer's thread, before its callers are woken."""
+        wanted = [fact for fact in facts if isinstance(fact, _TOLD)]
+        if wanted:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: the fronts are gone
+                loop.call_soon_threadsafe(tell, _frame(Told(wanted)))
+
+    database.listen(hear)
 
 
 def fork(count: int, run: Callable[[socket.socket], None]) -> list[Front]:
@@ -298,7 +414,13 @@ def _failed(number: int, error: BaseException) -> Failed:
 
 def _fact(kind: str, en: str, fr: str) -> VaguemestreError:
     """The fact as the front's table of replies knows it."""
-    if kind == AccountClosedError.__name__:
-        return AccountClosedError()
-    known = getattr(errors, kind, None)
-    return known(en, fr) if isinstance(known, type) and issubclass(known, VaguemestreError) else StorageFailure(en, fr)
+    known = next((each for each in _kinds(VaguemestreError) if each.__name__ == kind), StorageFailure)
+    error = known.__new__(known)  # its words are made already
+    VaguemestreError.__init__(error, en, fr)
+    return error
+
+
+def _kinds(kind: type[VaguemestreError]) -> Iterator[type[VaguemestreError]]:
+    for each in kind.__subclasses__():
+        yield each
+        yield from _kinds(each)

@@ -300,6 +300,10 @@ class BlobReader:
 
     def read_range(self, start: int, length: int) -> bytes:
         """At most `length` octets from `start`."""
+        first, last = start // sealing.CHUNK, (start + length - 1) // sealing.CHUNK
+        if first == last and 0 < length <= self.size - start:  # of one chunk: not copied where it is the whole of it
+            begin = start - first * sealing.CHUNK
+            return self._chunk(first)[begin : begin + length]
         wanted, taken = bytearray(), 0
         for content in self.chunks(start) if start < self.size else ():
             wanted += content[: length - taken]

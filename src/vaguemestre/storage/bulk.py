@@ -7,10 +7,12 @@ Each class holds the statement's text by dialect and number of rows; values are 
 
 Where any number of rows may be meant, a `Statement` binds them as one value: its text stays the same, and the driver,
 which keeps a thousand prepared texts, keeps one of it. `ColumnSelect` likewise reads a hundred thousand rows as one.
+`Prepared` is for look-ups: composing and spelling one costs ten times what the store takes to answer it.
 """
 
 import sys
 from array import array
+from collections import namedtuple
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
@@ -150,6 +152,35 @@ class Statement:
         return cursor.fetchall() if cursor.description else []
 
 
+class Prepared:
+    """A SELECT that is composed once, spelled once for each store, and run by the driver: for look-ups by a few keys.
+
+    Rows have the names of the statement's columns. The driver's values come as they are: a truth value may be 0 or 1.
+    """
+
+    def __init__(self, select: "sa.Select[Any]") -> None:
+        self._select = select
+        self._row = namedtuple("Row", [column.name for column in select.selected_columns])  # type: ignore[misc]
+        self._spelled: dict[str, tuple[str, Sequence[str] | None, dict[str, Any]]] = {}
+
+    def run(self, connection: sa.Connection, **values: Any) -> list[Any]:
+        """The rows; `values` are those of the statement's `bindparam`s."""
+        name = connection.dialect.name
+        if name not in self._spelled:
+            compiled: Any = self._select.compile(dialect=connection.dialect)
+            self._spelled[name] = str(compiled), compiled.positiontup, compiled.params
+        text, order, constants = self._spelled[name]
+        bound: Any = constants | values
+        if order is not None:
+            bound = [bound[each] for each in order]
+        return [self._row(*row) for row in _execute(connection, text, bound).fetchall()]
+
+    def one(self, connection: sa.Connection, **values: Any) -> Any | None:
+        """The row, where there is one at most; else None."""
+        rows = self.run(connection, **values)
+        return rows[0] if rows else None
+
+
 class ColumnSelect:
     """Whole columns of numbers, each as one array; the rows come in the order of the first.
 
@@ -195,21 +226,30 @@ def _json(values: list[int] | list[str]) -> str:
 def _execute(connection: sa.Connection, text: str, values: Iterable[Any], **options: Any) -> Any:
     """Run a statement on the driver's own cursor: SQLAlchemy's share of a statement costs more than this one does."""
     cursor = connection.connection.cursor()
-    with _translated(connection, text):
-        cursor.execute(text, tuple(values), **options)
+    try:
+        cursor.execute(text, values if isinstance(values, dict) else tuple(values), **options)
+    except _driver(connection).Error as error:
+        raise _as_sqlalchemy(connection, text, error) from error
     return cursor
 
 
 @contextmanager
 def _translated(connection: sa.Connection, text: str) -> Iterator[None]:
     """What the driver raises, as SQLAlchemy would."""
-    dialect = connection.dialect
-    assert dialect.loaded_dbapi is not None  # noqa: S101 - a connection has a driver
     try:
         yield
-    except dialect.loaded_dbapi.Error as error:
-        base: Any = dialect.loaded_dbapi.Error
-        raise sa.exc.DBAPIError.instance(text, None, error, base, hide_parameters=True, dialect=dialect) from error
+    except _driver(connection).Error as error:
+        raise _as_sqlalchemy(connection, text, error) from error
+
+
+def _driver(connection: sa.Connection) -> Any:
+    assert connection.dialect.loaded_dbapi is not None  # noqa: S101 - a connection has a driver
+    return connection.dialect.loaded_dbapi
+
+
+def _as_sqlalchemy(connection: sa.Connection, text: str, error: Exception) -> Exception:
+    dialect, base = connection.dialect, _driver(connection).Error
+    return sa.exc.DBAPIError.instance(text, None, error, base, hide_parameters=True, dialect=dialect)
 
 
 def _mark(connection: sa.Connection) -> str:

@@ -23,7 +23,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from itertools import groupby
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -68,21 +67,32 @@ class Database:
     """An open store. `close` it; use from any thread."""
 
     def __init__(
-        self, reading: sa.Engine, writing: sa.Engine, readers: int = 4, nearby: sa.Engine | None = None
+        self,
+        reading: sa.Engine,
+        writing: "sa.Engine | Elsewhere",
+        readers: int = 4,
+        nearby: sa.Engine | None = None,
     ) -> None:
-        """`nearby`: where the store is a file, connections for the thread of an event loop."""
+        """`nearby`: where the store is a file, connections for the thread of an event loop.
+
+        Where another process writes, `writing` hands each write to it from the event loop, and settles it; whoever knows
+        what was announced there says so here, by `told`.
+        """
         self._reading = reading
         self._nearby = nearby
         self._at_hand: sa.Connection | None = None
-        self._writing = writing
+        self._elsewhere = None if isinstance(writing, sa.Engine) else writing
         self._threads = ThreadPoolExecutor(readers, thread_name_prefix="read")
-        self._waiting: deque[_Write] = deque()
+        self._waiting: deque[Write] = deque()
         self._wake = threading.Condition()
         self._closing = False
         self._closed = False
         self._listeners: tuple[Callable[[Sequence[object]], None], ...] = ()
-        self._writer = threading.Thread(target=self._write_until_closed, name="writer", daemon=True)
-        self._writer.start()
+        if isinstance(writing, sa.Engine):
+            self._writing = writing
+            self._held: sa.Connection | None = None  # the writer's, from one batch to the next
+            self._writer = threading.Thread(target=self._write_until_closed, name="writer", daemon=True)
+            self._writer.start()
 
     def read(self, fn: Callable[..., Result], *args: Any) -> Result:
         """Run `fn(connection, *args)` on a reader's connection, in a snapshot."""
@@ -93,6 +103,8 @@ class Database:
     def _read(self, fn: Callable[..., Result], *args: Any) -> Result:
         try:
             with self._reading.connect() as connection:
+                # Statements given to the driver begin nothing by themselves: each would see another moment.
+                connection.begin()
                 return fn(connection, *args)
         except sa.exc.SQLAlchemyError as error:
             raise _failure(error) from error
@@ -133,14 +145,16 @@ class Database:
 
     def write(self, fn: Callable[..., Result], *args: Any) -> Result:
         """Run `fn(connection, *args)` in a durable transaction; returns once it is on disk."""
+        if self._elsewhere is not None:
+            raise TypeError("another process writes: an event loop alone may ask it")
         waiter = _ThreadWaiter()
-        self._submit(_Write(fn, args, False, waiter))
+        self._submit(Write(fn, args, False, waiter))
         return waiter.outcome()  # type: ignore[no-any-return]
 
     async def write_async(self, fn: Callable[..., Result], *args: Any) -> Result:
         """`write`, awaited from an event loop. Cancelling the wait does not undo the write."""
         waiter = _LoopWaiter(asyncio.get_running_loop())
-        self._submit(_Write(fn, args, False, waiter))
+        self._submit(Write(fn, args, False, waiter))
         return await waiter.future  # type: ignore[no-any-return]
 
     def write_together(
@@ -151,7 +165,7 @@ class Database:
         A future, not a coroutine: on the hot path a callback costs less than a task.
         """
         waiter = _LoopWaiter(asyncio.get_running_loop())
-        self._submit(_Write(fn, item, True, waiter))
+        self._submit(Write(fn, item, True, waiter))
         return waiter.future
 
     def listen(self, hear: Callable[[Sequence[object]], None]) -> None:
@@ -167,22 +181,29 @@ class Database:
         with self._wake:
             self._closing = True
             self._wake.notify()
-        self._writer.join()
+        if self._elsewhere is None:
+            self._writer.join()
         self._closed = True
         self._threads.shutdown()
         self._reading.dispose()
-        self._writing.dispose()
+        if self._elsewhere is None:
+            if self._held is not None:
+                self._held.close()
+            self._writing.dispose()
         if self._at_hand is not None:
             self._at_hand.close()
         if self._nearby is not None:
             self._nearby.dispose()
 
-    def _submit(self, write: "_Write") -> None:
+    def _submit(self, write: "Write") -> None:
         with self._wake:
             if self._closing:
                 raise _closing()
-            self._waiting.append(write)
-            self._wake.notify()
+            if self._elsewhere is None:
+                self._waiting.append(write)
+                self._wake.notify()
+                return
+        self._elsewhere(write)
 
     def _write_until_closed(self) -> None:
         while True:
@@ -200,58 +221,53 @@ class Database:
                     write.result, write.error = None, failure
                 _log.error("commit failed", error=type(error).__name__, writes=len(batch))
             if facts:
-                self._announce(facts)
+                self.told(facts)
             _tell(batch)
 
-    def _commit(self, batch: list["_Write"]) -> list[object]:
+    def _commit(self, batch: list["Write"]) -> list[object]:
         """Run a batch in one transaction; returns what it announced."""
-        if len(batch) == 1 and not batch[0].together:
-            return self._commit_alone(batch[0])
-        if _alike(batch):
-            facts = self._commit_alike(batch)
+        if self._held is None:  # taking it from its pool and giving it back costs as much as beginning and committing
+            self._held = self._writing.connect()
+        try:
+            return self._commit_on(self._held, batch)
+        except BaseException:
+            held, self._held = self._held, None
+            held.close()  # its pool makes it good again, or makes another
+            raise
+
+    def _commit_on(self, connection: sa.Connection, batch: list["Write"]) -> list[object]:
+        if len(batch) == 1 or all(write.together for write in batch):
+            facts = self._commit_plainly(connection, batch)
             if facts is not None:
                 return facts
-        with self._writing.begin() as connection:
+        with connection.begin():
             facts = connection.info[_FACTS] = []
-            for together, group in groupby(_grouped(batch), key=lambda write: write.fn if write.together else None):
-                writes = list(group)
-                if together is None or not _run_together(connection, together, writes):
+            for writes in _groups(batch):
+                if len(writes) == 1 or not _try_together(connection, writes):
                     for write in writes:
                         _run_alone(connection, write)
         return facts
 
-    def _commit_alone(self, write: "_Write") -> list[object]:
-        """One function: the transaction itself is the savepoint, which SQLite would keep every page it changes for."""
-        with self._writing.connect() as connection, connection.begin() as transaction:
+    def _commit_plainly(self, connection: sa.Connection, batch: list["Write"]) -> list[object] | None:
+        """The usual case, where nothing raises: the transaction itself is the savepoint. None: nothing was done."""
+        with connection.begin() as transaction:
             facts: list[object] = []
             connection.info[_FACTS] = facts
             try:
-                write.result = write.fn(connection, *write.argument)
+                for writes in _groups(batch):
+                    _run(connection, writes)
             except Exception as error:
                 if _hopeless(connection, error):
                     raise
                 transaction.rollback()
-                write.error = _failure(error) if isinstance(error, sa.exc.SQLAlchemyError) else error
+                if batch[0].together:
+                    return None
+                batch[0].error = _told(error)
                 return []
         return facts
 
-    def _commit_alike(self, batch: list["_Write"]) -> list[object] | None:
-        """The usual case, one function for all: the transaction itself is the savepoint. None: nothing was done."""
-        with self._writing.connect() as connection, connection.begin() as transaction:
-            facts: list[object] = []
-            connection.info[_FACTS] = facts
-            try:
-                results = batch[0].fn(connection, [write.argument for write in batch])
-            except Exception as error:
-                if _hopeless(connection, error):
-                    raise
-                transaction.rollback()
-                return None
-            for write, result in zip(batch, results, strict=True):
-                write.result = result
-        return facts
-
-    def _announce(self, facts: Sequence[object]) -> None:
+    def told(self, facts: Sequence[object]) -> None:
+        """Tell those who listen of what was announced; from outside, only where another process writes."""
         for hear in self._listeners:
             try:
                 hear(facts)
@@ -280,7 +296,12 @@ def savepoint(connection: sa.Connection) -> Iterator[None]:
         raise
 
 
-class _Write:
+class Write:
+    """Something to be written: `fn(connection, *argument)`, or of an item that goes `together` with others, `argument`.
+
+    `finish` it, once.
+    """
+
     __slots__ = ("argument", "error", "fn", "result", "together", "waiter")
 
     def __init__(
@@ -293,15 +314,23 @@ class _Write:
         self.result: Any = None
         self.error: BaseException | None = None
 
+    def finish(self, result: Any, error: BaseException | None = None) -> None:
+        """Tell who waits how it ended; in the thread of their event loop, where they have one."""
+        self.result, self.error = result, error
+        self.waiter.settle(self)
+
+
+Elsewhere = Callable[[Write], None]
+
 
 class _ThreadWaiter:
     __slots__ = ("_done", "_write")
 
     def __init__(self) -> None:
         self._done = threading.Event()
-        self._write: _Write | None = None
+        self._write: Write | None = None
 
-    def settle(self, write: _Write) -> None:
+    def settle(self, write: Write) -> None:
         self._write = write
         self._done.set()
 
@@ -321,7 +350,7 @@ class _LoopWaiter:
         self.loop = loop
         self.future: asyncio.Future[Any] = loop.create_future()
 
-    def settle(self, write: _Write) -> None:
+    def settle(self, write: Write) -> None:
         if self.future.cancelled():
             return
         if write.error is not None:
@@ -330,9 +359,9 @@ class _LoopWaiter:
             self.future.set_result(write.result)
 
 
-def _tell(batch: list[_Write]) -> None:
+def _tell(batch: list[Write]) -> None:
     """Wake the callers: one call into each event loop however many of its tasks wait."""
-    loops: dict[asyncio.AbstractEventLoop, list[_Write]] = {}
+    loops: dict[asyncio.AbstractEventLoop, list[Write]] = {}
     for write in batch:
         if isinstance(write.waiter, _LoopWaiter):
             loops.setdefault(write.waiter.loop, []).append(write)
@@ -345,7 +374,7 @@ def _tell(batch: list[_Write]) -> None:
             continue
 
 
-def _settle_all(writes: Iterable[_Write]) -> None:
+def _settle_all(writes: Iterable[Write]) -> None:
     for write in writes:
         try:
             write.waiter.settle(write)
@@ -353,48 +382,48 @@ def _settle_all(writes: Iterable[_Write]) -> None:
             _log.error("a waiter failed", error=type(error).__name__)
 
 
-def _alike(batch: list[_Write]) -> bool:
-    first = batch[0]
-    return first.together and all(write.together and write.fn == first.fn for write in batch)
+def _groups(batch: list[Write]) -> Iterable[list[Write]]:
+    """Items of one function together, at the place of the first; each other write alone, in its place."""
+    groups: dict[Any, list[Write]] = {}
+    for place, write in enumerate(batch):
+        groups.setdefault(write.fn if write.together else place, []).append(write)
+    return groups.values()
 
 
-def _grouped(batch: list[_Write]) -> list[_Write]:
-    """Items of one function side by side, at the place of the first; the order of the others is kept."""
-    first: dict[Any, int] = {}
-    keyed = [
-        (first.setdefault(write.fn, place) if write.together else place, write) for place, write in enumerate(batch)
-    ]
-    return [write for _, write in sorted(keyed, key=lambda pair: pair[0])]
+def _run(connection: sa.Connection, writes: list[Write]) -> None:
+    first = writes[0]
+    if not first.together:
+        first.result = first.fn(connection, *first.argument)
+        return
+    results = first.fn(connection, [write.argument for write in writes])
+    for write, result in zip(writes, results, strict=True):
+        write.result = result
 
 
-def _run_together(connection: sa.Connection, fn: Callable[..., Any], writes: list[_Write]) -> bool:
+def _try_together(connection: sa.Connection, writes: list[Write]) -> bool:
     try:
         with savepoint(connection):
-            results = fn(connection, [write.argument for write in writes])
+            _run(connection, writes)
     except Exception as error:
         if _hopeless(connection, error):
             raise
         return False
-    for write, result in zip(writes, results, strict=True):
-        write.result = result
     return True
 
 
-def _run_alone(connection: sa.Connection, write: _Write) -> None:
+def _run_alone(connection: sa.Connection, write: Write) -> None:
     try:
         with savepoint(connection):
-            if write.together:
-                write.result = write.fn(connection, [write.argument])[0]
-            else:
-                write.result = write.fn(connection, *write.argument)
-    except VaguemestreError as error:
-        write.error = error
-    except sa.exc.SQLAlchemyError as error:
+            _run(connection, [write])
+    except Exception as error:
         if _hopeless(connection, error):
             raise
-        write.error = _failure(error)
-    except Exception as error:  # a defect of one function must not fail the others of the batch
-        write.error = error
+        write.error = _told(error)
+
+
+def _told(error: Exception) -> Exception:
+    """What the caller is told: a fact of the domain, or a defect of one function that must not fail the others, as it is."""
+    return _failure(error) if isinstance(error, sa.exc.SQLAlchemyError) else error
 
 
 def _hopeless(connection: sa.Connection, error: Exception) -> bool:
@@ -444,8 +473,16 @@ def _wrong_key() -> KeyFailure:
     )
 
 
-def open_sqlcipher(path: Path, key: bytes, *, create: bool = False, readers: int = 4, durable: bool = True) -> Database:
-    """Open the encrypted file at `path` with a raw 32-byte key.
+def open_sqlcipher(
+    path: Path,
+    key: bytes,
+    *,
+    create: bool = False,
+    readers: int = 4,
+    durable: bool = True,
+    elsewhere: Elsewhere | None = None,
+) -> Database:
+    """Open the encrypted file at `path` with a raw 32-byte key; `elsewhere` where another process writes.
 
     Not `durable`: what is written outlives the process, not the machine; for a file that nobody reads until it is forced.
 
@@ -499,15 +536,20 @@ def open_sqlcipher(path: Path, key: bytes, *, create: bool = False, readers: int
             sa.event.listen(made, "begin", lambda connection: connection.exec_driver_sql(begin))
         return made
 
+    reading, nearby = engine(readers, "BEGIN", reader=True), engine(1, None, reader=True)
+    if elsewhere is not None:
+        return Database(reading, elsewhere, readers, nearby)
     writing = engine(1, "BEGIN IMMEDIATE", reader=False)
     with writing.connect():
         path.chmod(0o600)
-    return Database(engine(readers, "BEGIN", reader=True), writing, readers, engine(1, None, reader=True))
+    return Database(reading, writing, readers, nearby)
 
 
-def open_postgresql(url: str, *, readers: int = 4) -> Database:
+def open_postgresql(url: str, *, readers: int = 4, elsewhere: Elsewhere | None = None) -> Database:
     """Open a PostgreSQL database by its SQLAlchemy URL (`postgresql+psycopg://…`)."""
     reading = sa.create_engine(url, pool_size=readers, max_overflow=0, isolation_level="REPEATABLE READ")
+    if elsewhere is not None:
+        return Database(reading, elsewhere, readers)
     writing = sa.create_engine(url, pool_size=1, max_overflow=0)
     try:
         with writing.connect():

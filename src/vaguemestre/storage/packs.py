@@ -89,8 +89,11 @@ class PackStore:
     def read(self, pack: int, start: int, length: int) -> bytes:
         """Bytes of a pack. Raises StorageFailure."""
         try:
-            with self._path(pack).open("rb", buffering=0) as file:
-                return os.pread(file.fileno(), length, start)
+            file = os.open(f"{self._folder}/{ids.to_text(pack)}{_SUFFIX}", os.O_RDONLY)
+            try:
+                return os.pread(file, length, start)
+            finally:
+                os.close(file)
         except OSError as error:
             raise _failure(error) from error
 

@@ -24,7 +24,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "needs(*capabilities): what a server must offer for the check to run on it")
     config.addinivalue_line("markers", "deviates(server, why): a server that does otherwise than the standard")
     config.addinivalue_line(
-        "markers", "both_stores: of what may depend on what this project's server keeps its rows in"
+        "markers", "both_stores: of what may depend on where this project's server keeps its rows, or on its processes"
     )
 
 
@@ -48,9 +48,11 @@ def _says_something(item: pytest.Item, known: dict[str, frozenset[str]]) -> bool
     needed = {str(each) for mark in item.iter_markers("needs") for each in mark.args}
     deviating = {mark.args[0] for mark in item.iter_markers("deviates")}
     told = known[name] | {each.partition("=")[0] for each in known[name]}
-    server, _, store = name.partition("-")
+    server, _, variant = name.partition("-")
     return (
-        needed <= told and server not in deviating and (not store or item.get_closest_marker("both_stores") is not None)
+        needed <= told
+        and server not in deviating
+        and (not variant or item.get_closest_marker("both_stores") is not None)
     )
 
 

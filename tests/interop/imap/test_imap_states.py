@@ -257,6 +257,7 @@ def test_imap4rev2_is_enabled_on_demand(one: ImapPeer) -> None:
     assert any(each.values[2] == "Été".encode() for each in one.ok('LIST "" *').of("LIST"))
 
 
+@pytest.mark.both_stores
 def test_a_message_is_recent_to_the_first_session_only(mail: MailServer, login: Login) -> None:
     """RFC 3501 §2.3.2, §7.3.2. Looking without touching (EXAMINE) leaves it recent."""
     one, two = mail.open(login), mail.open(login)
@@ -269,5 +270,6 @@ def test_a_message_is_recent_to_the_first_session_only(mail: MailServer, login: 
 
     assert recent(two, read_only=True) == (1, True)
     assert recent(one) == (1, True)
-    assert recent(two) == (0, False)
+    if mail.processes == 1:  # among several it is not known who was the first, and then it is recent (§2.3.2)
+        assert recent(two) == (0, False)
     assert recent(one) == (0, False)

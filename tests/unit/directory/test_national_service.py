@@ -3,6 +3,7 @@
 import asyncio
 import random
 import time
+from collections.abc import AsyncIterator
 
 import httpx
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simulators.national_directory import KEY, NationalDirectory, practitioner, serving
+from vaguemestre.directory import national_api
 from vaguemestre.directory.national_api import CALLS_A_SECOND, NationalServiceError, Pace, Service
 
 
@@ -113,3 +115,25 @@ def test_what_is_no_answer_is_told_with_what_was_asked(status: int, content: byt
     with pytest.raises(NationalServiceError, match=words) as refused:
         asyncio.run(run())
     assert "about Practitioner" in refused.value.en
+
+
+def test_no_more_is_read_than_an_answer_may_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(national_api, "_MOST_OCTETS", 1 << 20)
+    read = 0
+
+    async def flood() -> AsyncIterator[bytes]:
+        nonlocal read
+        for _ in range(1000):
+            read += 1 << 16
+            yield bytes(1 << 16)
+
+    async def run() -> None:
+        async with Service("http://nation.example", KEY) as service:
+            service._client = httpx.AsyncClient(
+                transport=httpx.MockTransport(lambda _: httpx.Response(200, content=flood()))
+            )
+            await service.page("Practitioner?_count=1")
+
+    with pytest.raises(NationalServiceError, match="more than 1 MB"):
+        asyncio.run(run())
+    assert read < 4 << 20

@@ -16,14 +16,15 @@ import sqlalchemy as sa
 from vaguemestre import clock, log
 from vaguemestre.documents.headers import HEAD_LIMIT, Summary, split_head, summary
 from vaguemestre.identity.model import Rights
-from vaguemestre.mailstore import accounts, mailboxes, messages
-from vaguemestre.mailstore.model import Appended, Flag, Mailbox, NewMessage, QuotaExceededError, UnknownMailboxError
+from vaguemestre.mailstore import accounts, mailboxes
+from vaguemestre.mailstore.filing import Filing
+from vaguemestre.mailstore.model import Flag, Mailbox, NewMessage, QuotaExceededError, UnknownMailboxError
 from vaguemestre.protocols.imap import events, response_codes
 from vaguemestre.servers.imap import urls
 from vaguemestre.servers.imap.answers import Answer
 from vaguemestre.servers.imap.errors import AnswerError, outcome, refusal
 from vaguemestre.servers.imap.store import split_flags
-from vaguemestre.storage.blobs import BlobStore, BlobWriter, Sealed
+from vaguemestre.storage.blobs import BlobWriter, Sealed
 
 if TYPE_CHECKING:
     from vaguemestre.servers.imap.session import Session
@@ -187,9 +188,25 @@ class Appending:
     async def _file(self) -> Answer:
         session, mailbox = self._session, self._mailbox
         assert mailbox is not None  # noqa: S101 - a message began before the end
-        appended = await session.service.database.write_async(
-            _file, session.service.blobs, session.account().account.id, mailbox.id, self._wholes
+        now = clock.now_ms()
+        filing = Filing(
+            [whole.sealed for whole in self._wholes],
+            [
+                NewMessage(
+                    session.account().account.id,
+                    mailbox.id,
+                    whole.sealed.id,
+                    whole.sealed.size,
+                    whole.date if whole.date is not None else now,
+                    whole.noted,
+                    whole.flags,
+                    whole.keywords,
+                    now,
+                )
+                for whole in self._wholes
+            ],
         )
+        appended = await session.service.database.write_together(session.service.filer.file, filing)
         session.trace("append", mailbox.name, len(appended))
         self._wholes = []
         code = response_codes.append_uid(mailbox.uid_validity, [each.uid for each in appended])
@@ -203,26 +220,3 @@ def _next(chunks: Iterator[bytes]) -> bytes | None:
 def _target(connection: sa.Connection, account_id: int, name: str) -> tuple[Mailbox, int]:
     """Where the messages go, and how many octets there is room for."""
     return mailboxes.named(connection, account_id, name), accounts.room(connection, account_id)
-
-
-def _file(
-    connection: sa.Connection, store: BlobStore, account_id: int, mailbox_id: int, wholes: list[Whole]
-) -> list[Appended]:
-    """File messages in the caller's transaction."""
-    now = clock.now_ms()
-    store.insert(connection, [whole.sealed for whole in wholes])
-    new = [
-        NewMessage(
-            account_id,
-            mailbox_id,
-            whole.sealed.id,
-            whole.sealed.size,
-            whole.date if whole.date is not None else now,
-            whole.noted,
-            whole.flags,
-            whole.keywords,
-            now,
-        )
-        for whole in wholes
-    ]
-    return messages.append(connection, new, within_quota=True)

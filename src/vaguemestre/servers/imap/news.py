@@ -58,14 +58,22 @@ def changed(session: "Session", selected: "Selected", view: View, number: int, p
 def flags_text(session: "Session", selected: "Selected", place: int) -> bytes:
     r"""FLAGS (…) of a message, \Recent included for clients of the older revision."""
     view = selected.picture.view
-    number = view.marks[place]
+    text = mark_text(selected, view.marks[place])
+    return recent(text) if view.uids[place] >= selected.recent_from and not session.rev2 else text
+
+
+def mark_text(selected: "Selected", number: int) -> bytes:
+    """FLAGS (…) of a mark of the view at hand."""
     text = selected.mark_texts.get(number)
     if text is None:
-        flags, keywords = view.mark_table[number]
+        flags, keywords = selected.picture.view.mark_table[number]
         text = selected.mark_texts[number] = b"FLAGS " + values.flag_list(names(flags, keywords))
-    if view.uids[place] >= selected.recent_from and not session.rev2:
-        return text[:-1] + (b" \\Recent)" if text != b"FLAGS ()" else b"\\Recent)")
     return text
+
+
+def recent(text: bytes) -> bytes:
+    r"""The same with \Recent."""
+    return text[:-1] + (b" \\Recent)" if text != b"FLAGS ()" else b"\\Recent)")
 
 
 def names(flags: int, keywords: str) -> list[str]:

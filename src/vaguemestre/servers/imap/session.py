@@ -20,8 +20,9 @@ from OpenSSL import SSL
 from vaguemestre import log
 from vaguemestre.errors import VaguemestreError
 from vaguemestre.identity.model import Rights
-from vaguemestre.mailstore import structures
 from vaguemestre.mailstore.access import Access, SessionEndedError
+from vaguemestre.mailstore.filing import Filer
+from vaguemestre.mailstore.structures import Keeper
 from vaguemestre.mailstore.views import Picture, Views
 from vaguemestre.protocols.imap import commands, events, refusals, response_codes, responses
 from vaguemestre.protocols.imap.commands import Command
@@ -34,6 +35,7 @@ from vaguemestre.servers.imap import actions, news, search
 from vaguemestre.servers.imap.answers import DEFERRED, Answer
 from vaguemestre.servers.imap.append import Appending
 from vaguemestre.servers.imap.errors import AnswerError, outcome, refusal, words
+from vaguemestre.servers.imap.kept_texts import KeptTexts
 from vaguemestre.servers.imap.notify import Notified
 from vaguemestre.servers.imap.search import Context
 from vaguemestre.servers.limits import ServerLimits
@@ -43,6 +45,7 @@ from vaguemestre.storage.blobs import BlobStore
 from vaguemestre.storage.database import Database
 
 _MOST_AT_ONCE = 64  # pipelined commands handled before the other sessions have their turn
+_MUCH = 65_536  # octets said; less goes with the tagged answer, in one record and one packet
 _IDLE_S = 1800.0  # RFC 9051 §5.4: half an hour at least, once signed in
 _log = log.get("servers.imap")
 
@@ -59,7 +62,10 @@ class MailAccess:
     sign_in: SignIn
     database: Database
     blobs: BlobStore
+    filer: Filer
     views: Views
+    texts: KeptTexts
+    structures: Keeper
     limits: ServerLimits
     handlers: dict[type, Handler]
     catch_up: Callable[[int], Awaitable[None]]  # have an account's words indexed, ahead of all else
@@ -313,8 +319,9 @@ class Session(Stream):
         return await asyncio.get_running_loop().run_in_executor(self._floor.spool, work, *arguments)
 
     async def drain(self) -> None:
-        """Send what was said, and wait while the client does not read."""
-        self._flush()
+        """Send what was said, unless it is little and may go with what follows; wait while the client does not read."""
+        if sum(map(len, self._out)) >= _MUCH:
+            self._flush()
         if self._choked:
             self._writable = asyncio.get_running_loop().create_future()
             try:
@@ -446,11 +453,6 @@ class Session(Stream):
         self._run(work)
         if not self._busy:
             self._advance()
-
-    def keep_structures(self, unkept: dict[int, bytes]) -> None:
-        """Keep what was computed, so that it is computed once; if that fails it will be again."""
-        kept = self.service.database.write_together(structures.keep_all, unkept)
-        kept.add_done_callback(lambda done: done.exception())
 
     # --- the end
 

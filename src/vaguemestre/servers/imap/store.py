@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from vaguemestre.identity.model import Rights
 from vaguemestre.mailstore import flags, mailboxes, placements
-from vaguemestre.mailstore.flags import Change
+from vaguemestre.mailstore.flags import Change, Wanted
 from vaguemestre.mailstore.model import NO_FLAGS, Flag, UnknownMailboxError
 from vaguemestre.protocols.imap import commands, response_codes, responses
 from vaguemestre.protocols.imap.commands import StoreHow
@@ -42,18 +42,9 @@ async def store(session: "Session", tag: bytes, command: commands.Store) -> Answ
     modified: list[int] = []
     changed: set[int] = set()
     for start in range(0, len(uids), _STEP):
-        done = await session.service.database.write_async(
-            lambda connection, part=uids[start : start + _STEP]: flags.change(
-                connection,
-                selected.mailbox_id,
-                part,
-                _HOW[command.how],
-                system,
-                keywords,
-                unchanged_since=command.unchanged_since,
-                reader=session.reader,
-            )
-        )
+        part, how, since = uids[start : start + _STEP], _HOW[command.how], command.unchanged_since
+        change = Wanted(selected.mailbox_id, part, how, system, keywords, since, session.reader)
+        done = await session.service.database.write_together(flags.change_all, change)
         modified += done.modified
         changed.update(each.uid for each in done.changed)
         if command.silent and not session.condstore:
@@ -124,9 +115,7 @@ async def expunge_deleted(session: "Session", selected: "Selected", uids: Sequen
     modseq = 0
     for start in range(0, len(uids), _STEP):
         part = uids[start : start + _STEP]
-        gone = await session.service.database.write_async(
-            lambda connection, part=part: placements.expunge(connection, selected.mailbox_id, part, only_deleted=True)
-        )
+        gone = await session.service.database.write_together(placements.expunge_deleted, (selected.mailbox_id, part))
         await session.discard(gone.objects)
         modseq = max(modseq, gone.modseq if gone.uids else 0)
     if uids:

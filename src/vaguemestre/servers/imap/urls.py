@@ -16,7 +16,7 @@ from vaguemestre.mailstore import changes, mailboxes, structures
 from vaguemestre.mailstore.model import UnknownMailboxError
 from vaguemestre.protocols.imap import response_codes
 from vaguemestre.protocols.imap.fetch_items import Section, SectionText
-from vaguemestre.servers.imap import fetch
+from vaguemestre.servers.imap import contents
 from vaguemestre.servers.imap.errors import AnswerError
 from vaguemestre.storage.blobs import BlobStore
 
@@ -82,11 +82,11 @@ def _find(connection: sa.Connection, store: BlobStore, account_id: int, here: st
     path = tuple(int(number) for number in section["part"].split(".")) if section["part"] else ()
     text = SectionText((section["text"] or "").upper().encode())
     item = Section(b"", path, text, tuple((section["fields"] or "").split()))
-    place = fetch.locate(structure, item)
+    place = contents.locate(structure, item)
     if place is None:
         raise UnknownMailboxError(name)
     if item.fields:
-        data = fetch.fields(item, reader.read_range(place[0], place[1] - place[0]))
+        data = contents.fields(item, reader.read_range(place[0], place[1] - place[0]))
         return Referred(len(data), iter([data]))
     start, end = place
     if wanted["start"] is not None:
