@@ -19,6 +19,7 @@ NAMES = (
     "identity",
     "directory",
     "directory_fhir",
+    "directory_search",
     "directory_ldap",
 )
 
@@ -33,6 +34,7 @@ def main() -> int:
     parser.add_argument(
         "--people", type=int, default=100_000, help="of the directory's register; the nation has 2000000"
     )
+    parser.add_argument("--kept", metavar="FOLDER", help="where the register to search is made, and found again")
     arguments = parser.parse_args()
     unknown = set(arguments.names) - set(NAMES)
     if unknown:

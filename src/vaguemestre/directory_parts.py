@@ -106,6 +106,7 @@ async def http(config: Config, judging: Judge, recorder: Recorder) -> AsyncItera
         reading = fhir.Reading(register, terms, _key(config, _FOR_PAGES), judging.domains)
         writing = fhir_writing.Writing(reading, judging, recorder.record)
         searching = SearchProcess(shelf(config))
+        searching.begin()
         face = directory_search.SearchFace(
             searching, directory_search.Terms(terms.keys, _networks(own), own.search_rate)
         )

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import hashlib
+import time
 from collections.abc import AsyncIterator, Iterator
 from ipaddress import ip_network
 from pathlib import Path
@@ -20,6 +21,7 @@ from vaguemestre.directory.search.index import Shelf
 from vaguemestre.errors import VaguemestreError
 from vaguemestre.servers import search_process
 from vaguemestre.servers.directory_search import PATH, SearchFace, Terms, application
+from vaguemestre.servers.http import HttpServer
 from vaguemestre.servers.search_process import SearchProcess
 
 _KEY = "a key of a webmail"
@@ -217,3 +219,22 @@ def hide(connection: sa.Connection) -> None:
     """Put an address on the red list, as a revision of its own."""
     revision = register.begin(connection, Origin.OPERATOR)
     register.put(connection, stamped(address(1, "d@pro.mssante.fr", 1, red_list=True), revision))
+
+
+def test_an_answer_does_not_wait_for_the_client_s_acknowledgement(index: Shelf) -> None:
+    async def ask() -> float:
+        async with _facing(index, Terms(trusted=[ip_network("127.0.0.0/8")])) as (face, _):
+            server = HttpServer(application(face), "127.0.0.1", 0)
+            incoming, outgoing = await asyncio.open_connection("127.0.0.1", await server.start())
+            took = []
+            for _ in range(30):
+                start = time.perf_counter()
+                outgoing.write(b"GET /directory/search?q=dupont HTTP/1.1\r\nHost: directory\r\n\r\n")
+                head = await incoming.readuntil(b"\r\n\r\n")
+                await incoming.readexactly(int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0]))
+                took.append(time.perf_counter() - start)
+            outgoing.close()
+            await server.stop()
+            return min(took[15:])  # by then the system acknowledges late
+
+    assert asyncio.run(ask()) < 0.035

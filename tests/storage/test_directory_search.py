@@ -187,6 +187,11 @@ def test_namesakes_are_counted_and_told_apart(search: Searched) -> None:
     assert search("alix martin")[0].namesakes is None
 
 
+def test_a_structure_that_is_named_comes_before_who_works_there(search: Searched) -> None:
+    found = search("clinique saint martin", limit=1)  # it has no address; who works there has
+    assert [(each.what, each.name) for each in found] == [("structure", "CLINIQUE SAINT-MARTIN")]
+
+
 def test_structures_are_found_with_their_addresses(search: Searched) -> None:
     for asked in ("chu lyon", "cardiologie lyon", "c.h.u.", "cardio@chu-lyon.mssante.fr", "chu-lyon"):
         found = search(asked)[0]

@@ -329,3 +329,18 @@ def test_each_file_may_come_alone(where: Place, tmp_path: Path) -> None:
     after = Place(tmp_path / "after", bytes(32))
     importation.run(after, later)
     assert said(where) == said(after)
+
+
+def test_a_doubtful_identifier_is_taken_and_told(where: Place, tmp_path: Path) -> None:
+    paths = made(tmp_path / "files")
+    header, *body = lines(of(paths, "Personne_activite"))
+    number = body[0][2]
+    wrong = number[:-1] + str((int(number[-1]) + 1) % 10)
+    broken = [
+        changed(path, tmp_path / "broken", lambda lines_: [x.replace(number, wrong) for x in lines_]) for path in paths
+    ]
+    summary = importation.run(where, broken)
+    assert sum(summary.doubts.counts.values()) == 1
+    assert [text for text, _ in summary.doubts.first] == [wrong]
+    assert wrong in people(where)
+    assert header

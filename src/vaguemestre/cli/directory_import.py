@@ -81,6 +81,10 @@ def _facts(summary: Summary) -> dict[str, Any]:
             name: {"created": counts.created, "changed": counts.changed, "withdrawn": counts.withdrawn}
             for name, counts in summary.tally.named()
         },
+        "doubts": dict(summary.doubts.counts),
+        "doubtful": [
+            {"identifier": text, "rule": flaw.rule, "fr": flaw.fr, "en": flaw.en} for text, flaw in summary.doubts.first
+        ],
         "refused": summary.refusals.count,
         "refusals": [
             {"file": each.file, "line": each.line, "fr": each.fr, "en": each.en} for each in summary.refusals.first
@@ -116,6 +120,10 @@ def _lines(summary: Summary) -> list[str]:
             if names:
                 lines.append(f"! {printable(each.name)} : {what} : {', '.join(map(printable, names))}")
     lines += [f"! {printable(each)}" for each in summary.passed_over]
+    lines += [
+        f"! {rule} : {count} identifiants douteux, pris tels quels / doubtful identifiers, taken as they are"
+        for rule, count in summary.doubts.counts.items()
+    ]
     lines += [
         f"! {printable(each.file)}, ligne / line {each.line or '?'} : {each.fr} / {each.en}"
         for each in summary.refusals.first[:_MOST_SHOWN]

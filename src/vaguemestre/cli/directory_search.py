@@ -31,7 +31,7 @@ _APART = {
     "profession department": "le seul de cette profession dans le département / the only one of both",
     "identifier": "vérifiez le numéro RPPS / check the RPPS number",
 }
-_NONE = "Personne ne correspond. / Nobody matches."
+_NONE = "Personne ne correspond. / Nobody matches. "
 
 
 def search(

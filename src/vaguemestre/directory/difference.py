@@ -89,6 +89,7 @@ def _apply(connection: sa.Connection, intake: Intake, differences: Mapping[Kind,
         for keys, lines in _walk(connection, intake, some, tables.practitioners.c.national_id, whole=whole):
             changing.people(connection, reader.read(lines), keys)
         labels.put(connection, reader.labels)
+        summary.doubts = reader.doubts
     if Kind.ADDRESSES in differences:
         some = {Kind.ADDRESSES: differences[Kind.ADDRESSES]}
         whole = _is_whole(intake, some.values())

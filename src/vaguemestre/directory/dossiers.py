@@ -12,14 +12,18 @@ Facts: spec directory §2; IdNat_PS and IdNat_Struct, §5.3.
 """
 
 import re
+from collections import Counter
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from operator import itemgetter
 
+from vaguemestre.directory import identifiers
+from vaguemestre.directory.identifiers import Flaw
 from vaguemestre.directory.model import Qualified
 from vaguemestre.documents.extraction import Kind
 from vaguemestre.documents.words import fold
 
+_MOST_DOUBTS = 1000
 MOST_LINES = 2000  # of one person in one file; the most seen is some dozens
 
 # (national identifier, civility, title, family, given, profession, category)
@@ -197,6 +201,21 @@ class Dossiers:
         return kind in self.kinds and (kind not in self.told or key in self.told[kind])
 
 
+@dataclass(slots=True)
+class Doubts:
+    """Identifiers that break a rule (§5.3): taken all the same, since published ones do. How many by rule, and the first."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    first: list[tuple[str, Flaw]] = field(default_factory=list)
+
+    def add(self, text: str, flaw: Flaw | None) -> None:
+        """Note what is wrong with an identifier, if anything is."""
+        if flaw is not None:
+            self.counts[flaw.rule] += 1
+            if len(self.first) < _MOST_DOUBTS:
+                self.first.append((text, flaw))
+
+
 class Reader:
     """Reads the fields of lines into dossiers, and keeps the words of codes in `labels` by nomenclature and code."""
 
@@ -204,6 +223,7 @@ class Reader:
         self.kinds = frozenset(kinds)
         self.told = told or {}
         self.labels: dict[tuple[str, str], str] = {}
+        self.doubts = Doubts()
         self._seen: dict[Kind, set[tuple[str, ...]]] = {kind: set() for kind in WANTED}
 
     def read(self, lines: Mapping[Kind, Iterable[tuple[str, ...]]]) -> Dossiers:
@@ -213,7 +233,18 @@ class Reader:
         self._know_how(found, lines.get(Kind.KNOW_HOW, ()))
         self._diplomas(found, lines.get(Kind.DIPLOMAS, ()))
         self._cards(found, lines.get(Kind.CARDS, ()))
+        self._doubt(found)
         return found
+
+    def _doubt(self, found: Dossiers) -> None:
+        add = self.doubts.add
+        for person in found.named:
+            add(person, identifiers.national_person(person))
+        for line in found.places.values():
+            if line[14]:
+                add(line[14], identifiers.finess(line[14]))
+            if line[16]:
+                add(line[16], identifiers.siret(line[16]))
 
     def _activities(self, found: Dossiers, lines: Iterable[tuple[str, ...]]) -> None:
         named, exercises, qualifications, places = found.named, found.exercises, found.qualifications, found.places

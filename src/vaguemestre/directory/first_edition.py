@@ -105,6 +105,7 @@ def _people(built: Database, intake: Intake, progress: _Progress) -> None:
     kinds = [kind for kind in PEOPLE if kind in intake.files]
     intake.watch.begin("people", sum(intake.files[kind].size for kind in kinds))
     reader = Reader(kinds)
+    intake.summary.doubts = reader.doubts
     builder = Builder(progress.revision)
     if progress.after:
         built.read(builder.resume)

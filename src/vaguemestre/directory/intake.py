@@ -8,7 +8,7 @@ from typing import Protocol
 
 from vaguemestre.directory import bearers
 from vaguemestre.directory.building import Tally
-from vaguemestre.directory.dossiers import MOST_LINES, WANTED
+from vaguemestre.directory.dossiers import MOST_LINES, WANTED, Doubts
 from vaguemestre.directory.extracts import Extract, Refusals, Stream
 from vaguemestre.directory.passages import KEY_COLUMN, Difference
 from vaguemestre.documents.extraction import Kind
@@ -47,6 +47,7 @@ class Summary:
     stamp: str = ""
     tally: Tally = field(default_factory=Tally)
     refusals: Refusals = field(default_factory=Refusals)
+    doubts: Doubts = field(default_factory=Doubts)
     passed_over: list[str] = field(default_factory=list)
 
 

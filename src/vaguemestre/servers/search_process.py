@@ -1,4 +1,5 @@
-"""The process that searches, from the event loop that asks: started at the first question, and again where it ended.
+"""The process that searches, from the event loop that asks: started when it is asked for the first time, or told to begin, and
+again where it ended.
 
 What it keeps true: one question at a time, in the order in which they came; one that nobody wants any more when its turn
 comes is not asked; a process that died costs the question it died of a second try, and no other.
@@ -14,6 +15,7 @@ import msgspec
 from vaguemestre import log
 from vaguemestre.directory.register import Place, Registers
 from vaguemestre.directory.search import building, process
+from vaguemestre.directory.search.finder import Criteria
 from vaguemestre.directory.search.index import Shelf
 from vaguemestre.directory.search.process import ANSWER, LENGTH, Asked
 from vaguemestre.errors import StorageFailure, VaguemestreError
@@ -31,6 +33,16 @@ class SearchProcess:
         self._turn = asyncio.Lock()
         self._process: Process | None = None
         self._closed = False
+        self._beginning: asyncio.Task[bytes | None] | None = None
+
+    def begin(self) -> None:
+        """Start the process now, so that the first who types need not wait for it."""
+        self._beginning = asyncio.create_task(self._begin())
+
+    async def _begin(self) -> bytes | None:
+        with contextlib.suppress(VaguemestreError):  # no index yet, perhaps; who searches is told
+            return await self.search(Asked("", Criteria(), "", 1))
+        return None
 
     async def search(self, asked: Asked, wanted: Callable[[], bool] = lambda: True) -> bytes | None:
         """The answer as JSON; None where it is not wanted any more when its turn comes.
@@ -52,6 +64,8 @@ class SearchProcess:
     async def close(self) -> None:
         """End the process."""
         self._closed = True
+        if self._beginning is not None:
+            self._beginning.cancel()
         await self._end()
 
     async def _exchange(self, question: bytes) -> bytes:

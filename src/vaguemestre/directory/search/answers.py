@@ -193,7 +193,7 @@ def _namesakes(person: Person, known: list[tuple[int, str, str]]) -> Namesakes |
         apart = ["profession", "department"]
     else:
         apart = ["identifier"]
-    return Namesakes(len(others), apart)
+    return Namesakes(min(len(others), MOST_NAMESAKES), apart)
 
 
 def as_json(answer: Answer) -> bytes:

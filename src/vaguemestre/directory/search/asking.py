@@ -95,7 +95,7 @@ def question(text: str) -> Question:
     found = [
         word
         for chunk in _CHUNKS.split(text)
-        for word in (entries.address_words(chunk.lower()) if _OF_ADDRESS.search(chunk) else words(chunk))
+        for word in (entries.address_words(chunk.lower()) if _OF_ADDRESS.search(chunk) else _words(chunk))
     ]
     finished = text[-1:].isspace()
     kept, set_aside = _sorted_out(found, finished=finished)
@@ -103,6 +103,10 @@ def question(text: str) -> Question:
     unfinished = not finished and last in PARTICLES and len(kept) > 1
     apart = [word for word in kept if not any(word.forms[0] in each for each in identifiers)] if identifiers else kept
     return Question(kept[:MOST_WORDS], apart[:MOST_WORDS], identifiers, set_aside, unfinished)
+
+
+def _words(chunk: str) -> list[str]:
+    return entries.numbers_apart(words(chunk))
 
 
 def without_last(asked: Question) -> Question:
@@ -153,8 +157,15 @@ class Expressions:
         self._words = asked.words
         self._filters = filters
         self._ahead: dict[str, list[tuple[str, int, int]] | None] = {}
+        self.shortened = (
+            False  # whether a beginning was asked for by its first letters: some of what is found has others
+        )
+        self.shortening = True
+        joined = False
         for word in asked.words:
-            if word.with_next and not any(vocabulary.count(connection, word.with_next)):
+            # A pair that has one word in common with the pair before is left apart.
+            joined = bool(word.with_next) and not joined and any(vocabulary.count(connection, word.with_next))
+            if not joined:
                 word.with_next = ""
 
     def near(self) -> bool:
@@ -174,26 +185,29 @@ class Expressions:
     def _marked(self, breadth: Breadth, where: Where) -> list[str]:
         if not self._words:
             return []
-        if where is not Where.ONE_IN_NAME or len(self._words) == 1:
-            marks = (OWN,) if where else (OWN, OTHER)
-            return [self._all([marks] * len(self._words), breadth)]
-        both = (OWN, OTHER)
-        ways = [
-            self._all([(OWN,) if place == named else both for place in range(len(self._words))], breadth)
-            for named in range(len(self._words))
-        ]
-        return [_any(ways)]
+        places = range(len(self._words))
+        if where is Where.ALL_IN_NAME:
+            return self._all((OWN,), breadth)
+        found = self._all((OWN, OTHER), breadth)
+        if where is Where.ONE_IN_NAME:
+            found.append(_any([self._one(place, (OWN,), breadth) for place in places]))
+        return found
 
-    def _all(self, marks: Sequence[Sequence[str]], breadth: Breadth) -> str:
-        """Every word, each in its place; or two of them as one."""
-        each = [self._one(place, marks[place], breadth) for place in range(len(self._words))]
-        together = " AND ".join(each)
-        ways = [f"({together})"]
-        for place, word in enumerate(self._words[:-1]):
-            if word.with_next:
-                joined = _any([mark + word.with_next for mark in marks[place]])
-                ways.append("(" + " AND ".join([*each[:place], joined, *each[place + 2 :]]) + ")")
-        return _any(ways)
+    def _all(self, marks: Sequence[str], breadth: Breadth) -> list[str]:
+        """Every word; two of them as one where the index knows them so."""
+        found: list[str] = []
+        place = 0
+        while place < len(self._words):
+            word = self._words[place]
+            own = self._one(place, marks, breadth)
+            if not word.with_next:
+                found.append(own)
+                place += 1
+                continue
+            both = f"({own} AND {self._one(place + 1, marks, breadth)})"
+            found.append(_any([both, *(mark + word.with_next for mark in marks)]))
+            place += 2
+        return found
 
     def _one(self, place: int, marks: Sequence[str], breadth: Breadth) -> str:
         word = self._words[place]
@@ -206,7 +220,10 @@ class Expressions:
                 continue
             ahead = self._continuations(form)
             if ahead is None:
-                found |= {f"{mark}{form} *": None for mark in marks}
+                start = form
+                if len(form) > LONGEST_PREFIX and self.shortening and not form.isdigit():
+                    self.shortened, start = True, form[:LONGEST_PREFIX]
+                found |= {f"{mark}{start} *": None for mark in marks}
             else:
                 found |= {mark + each: None for each, *counts in ahead for mark in marks if counts[mark == OTHER]}
         if breadth is Breadth.NEAR:

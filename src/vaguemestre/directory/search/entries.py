@@ -8,6 +8,7 @@ which only filters ask for.
 """
 
 import hashlib
+import re
 from functools import lru_cache
 from typing import Final
 
@@ -19,6 +20,7 @@ from vaguemestre.documents.words import words
 OWN: Final = "n"
 OTHER: Final = "w"
 _BEFORE_OWN, _BEFORE_OTHER = f" {OWN}", f" {OTHER}"
+_NUMBERED = re.compile(r"^([^\d]{2,})(\d{2,})$")
 _COMMON = frozenset(("mssante", "fr"))  # in every address: it would tell nothing
 
 
@@ -108,7 +110,8 @@ def number(identifier: str) -> int:
 
 def namesake(person: Person) -> int:
     """A key that all of one family and given name share."""
-    return _digest(" ".join(words(person.family)) + "|" + " ".join(words(person.given)))
+    name = f"{' '.join(name_words(person.family))}|{' '.join(name_words(person.given))}"
+    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big", signed=True)
 
 
 def profile(person: Person) -> tuple[str, str]:
@@ -138,12 +141,17 @@ def department_filter(code: str) -> str:
 @lru_cache(maxsize=65_536)
 def town_filter(city: str) -> str:
     """The word that filters a town, whatever its hyphens, accents, and St for Saint; without arrondissement or cedex."""
+    return "ft" + "".join(written_out(word) for word in _town(city))
+
+
+def _town(city: str) -> list[str]:
+    """The words of a town's name, without what follows it: its arrondissement, its cedex."""
     kept: list[str] = []
     for word in words(city):
         if kept and (word[:1].isdigit() or word == "cedex"):
             break
-        kept.append(written_out(word))
-    return "ft" + "".join(kept)
+        kept.append(word)
+    return kept
 
 
 def organization_filter(id_: int) -> str:
@@ -170,7 +178,7 @@ def structure_words(text: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=65_536)
 def _where_words(city: str, postcode: str, department: str) -> tuple[str, ...]:
-    return (*name_words(city), *words(postcode), *words(department))
+    return (*name_words(" ".join(_town(city))), *words(city), *words(postcode), *words(department))
 
 
 @lru_cache(maxsize=65_536)
@@ -180,9 +188,16 @@ def _where_filters(city: str, department: str) -> tuple[str, ...]:
 
 
 def address_words(address: str) -> list[str]:
-    """The words of an address, but those that all have."""
+    """The words of an address, but those that all have. Letters and the number after them are two: "martin12345"."""
     local, _, domain = address.rpartition("@")
-    return [*words(local), *_domain_words(domain)]
+    return [*numbers_apart(words(local)), *_domain_words(domain)]
+
+
+def numbers_apart(found: list[str]) -> list[str]:
+    """Words, those that end with a number of some digits made two: else each would be a word of nobody else's."""
+    if not any(word[-1:].isdigit() for word in found):
+        return found
+    return [part for word in found for part in _NUMBERED.sub(r"\1 \2", word).split(" ")]
 
 
 @lru_cache(maxsize=16_384)
@@ -193,8 +208,3 @@ def _domain_words(domain: str) -> tuple[str, ...]:
 @lru_cache(maxsize=16_384)
 def _token(code: str) -> str:
     return "".join(words(code))
-
-
-@lru_cache(maxsize=65_536)
-def _digest(text: str) -> int:
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big", signed=True)

@@ -19,7 +19,7 @@ from typing import Any, Final
 import msgspec
 
 from vaguemestre.directory.search import answers, asking, entries, index, vocabulary
-from vaguemestre.directory.search.answers import Answer, Dates, Found
+from vaguemestre.directory.search.answers import Answer, Dates
 from vaguemestre.directory.search.asking import Breadth, Expressions, Question, Where
 from vaguemestre.directory.search.index import Shelf
 from vaguemestre.directory.search.ranking import Nearby, Ranked, in_order, rank
@@ -29,11 +29,14 @@ from vaguemestre.documents.words import words
 from vaguemestre.errors import ConfigurationError
 
 MOST_RESULTS: Final = 100
-_WINDOW = 60  # records looked at for each breadth, at least; more where more results are wanted
+_WINDOW = 40  # records looked at for each breadth, at least; more where more results are wanted
 _REMEMBERED = 2048
 _MOST_CORRESPONDENTS = 500
+_MANY_WORDS, _FEW_RESULTS = 3, 2
 _FEWEST_DIGITS = 6  # of a number that is being typed
 _PARTIAL = ((11, "rpps"), (9, "finess"), (14, "siret"))
+
+_NAMESAKES = "SELECT name, thing, profession, department FROM json_each(?) CROSS JOIN namesakes ON name = value LIMIT ?"
 
 # From the narrowest to the widest, in the order of `ranking`.
 _STEPS = (
@@ -240,16 +243,18 @@ class _Reader:
         return self._ranked(replace(asked, question=others, filters=[f"({here})"]))[0]
 
     def _said(self, ranked: list[Ranked], more: bool, ignored: list[str]) -> Answer:
-        results = [self._found(each) for each in ranked]
+        namesakes = self._namesakes([each.record for each in ranked if isinstance(each.record, Person)])
+        results = [answers.found(each, self._spoken, self._dates, namesakes.get(each.record.thing)) for each in ranked]
         return Answer(results, more, ignored, self._dates.extraction)
 
-    def _found(self, ranked: Ranked) -> Found:
-        namesakes = None
-        if isinstance(ranked.record, Person):
-            statement = "SELECT thing, profession, department FROM namesakes WHERE name = ? LIMIT ?"
-            of = (entries.namesake(ranked.record), answers.MOST_NAMESAKES + 1)
-            namesakes = self._connection.execute(statement, of).fetchall()
-        return answers.found(ranked, self._spoken, self._dates, namesakes)
+    def _namesakes(self, people: Sequence[Person]) -> dict[int, list[tuple[int, str, str]]]:
+        """Of each person, by thing, all who have the same name: thing, profession, département."""
+        names = {person.thing: entries.namesake(person) for person in people}
+        found: dict[int, list[tuple[int, str, str]]] = {name: [] for name in names.values()}
+        asked = msgspec.json.encode(list(found)).decode()
+        for name, *other in self._connection.execute(_NAMESAKES, (asked, answers.MOST_NAMESAKES * len(found))):
+            found[name].append((other[0], other[1], other[2]))
+        return {thing: found[name] for thing, name in names.items()}
 
     # By number
 
@@ -295,7 +300,9 @@ class _Reader:
         self._add(ranked, self._known_correspondents(asked), asked)
         more = self._look(expressions, asked, ranked)
         ignored: list[str] = []
-        if len(ranked) < asked.limit and asked.question.words:
+        # Three words or more that somebody has are hardly mistaken, and near ones of each are long to look up.
+        enough = asked.limit if len(asked.question.words) < _MANY_WORDS else min(asked.limit, _FEW_RESULTS)
+        if len(ranked) < enough and asked.question.words:
             if expressions.near():
                 self._look_near(expressions, asked, ranked)
             if not ranked and len(asked.question.words) > 1:
@@ -314,6 +321,13 @@ class _Reader:
 
     def _look(self, expressions: Expressions, asked: _Asked, ranked: dict[int, Ranked]) -> bool:
         """Whole words and beginnings; whether there are more than were looked at."""
+        more = self._look_in_order(expressions, asked, ranked)
+        if more and expressions.shortened and len(ranked) < asked.limit:
+            expressions.shortening = False  # dearer, and needed where most words that begin so go on otherwise
+            more = self._look_in_order(expressions, asked, ranked)
+        return more
+
+    def _look_in_order(self, expressions: Expressions, asked: _Asked, ranked: dict[int, Ranked]) -> bool:
         window = asked.window
         everything = expressions.expression(Breadth.BEGINNING)
         present = self._docs("present", everything, window)
@@ -329,7 +343,7 @@ class _Reader:
             self._add(ranked, self._of(absent), asked)
         elif asked.question.words:  # named whole, without an address: a few are shown nonetheless
             whole = expressions.expression(Breadth.EXACT, Where.ALL_IN_NAME)
-            self._add(ranked, self._of(self._docs("absent", whole, asked.limit // 3)), asked)
+            self._add(ranked, self._of(self._docs("absent", whole, max(1, asked.limit // 3))), asked)
         return more
 
     def _best(self, table: str, expressions: Expressions, asked: _Asked) -> list[int]:

@@ -28,7 +28,7 @@ import sqlcipher3.dbapi2 as sqlcipher
 from vaguemestre.errors import KeyFailure
 from vaguemestre.storage.durability import force
 
-FORMAT: Final = "1"
+FORMAT: Final = "2"
 LONGEST_PREFIX: Final = 7  # letters: longer beginnings have few words, which the vocabulary gives
 _PREFIXES = " ".join(str(1 + letters) for letters in range(1, LONGEST_PREFIX + 1))  # the mark counts for one
 _THINGS = 42  # bits of a row's number that say whose it is; those above are the version
@@ -54,7 +54,7 @@ INDEXES: Final = (
     "CREATE UNIQUE INDEX uq_words_word ON words (word, own, other)",
     "CREATE INDEX ix_words_sound ON words (sound, own, other, word) WHERE sound <> ''",
 )
-_READER_CACHE, _WRITER_CACHE = 32_768, 98_304  # KiB
+_READER_CACHE, _WRITER_CACHE = 98_304, 98_304  # KiB
 
 
 @dataclass(frozen=True, slots=True)

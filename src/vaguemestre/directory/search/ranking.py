@@ -4,7 +4,7 @@ What it keeps true: the order is total and says nothing that depends on how reco
 same index has the same answer.
 
 Rules, each deciding only between those that the ones above leave equal: an identifier asked for, exactly · what is near
-after what is exact or begins so, the fewest mistakes first · words in the name itself before words elsewhere only · what
+after what is exact or begins so, the fewest mistakes first · all words in the name itself, before some, before none · what
 finished words are before what they begin · an address before none · somebody already written to · whole words before
 beginnings · most words in the name · whose name the words leave least of · close to the searcher · an address said to be
 preferred · alphabetical. Somebody without an address whom the words name whole is shown nonetheless (`in_order`): to
@@ -107,7 +107,7 @@ def rank(
     key = (
         near,
         sum(costs) if near else 0,
-        in_name == 0,
+        0 if in_name == len(asked.words) else 1 if in_name else 2,
         loose,
         not record.mailboxes,
         -weight,

@@ -18,9 +18,15 @@ from vaguemestre.documents.phonetics import sound
 _RARE = 3  # a word that stands in fewer records, and in no name, is more often a mistake itself than mistaken
 _LONGEST = 30
 _MOST_NEAR = 24
-_MOST_BEGINNING = 64
+_MOST_BEGINNING = 40
 _PARTS = 16
 _WORD_MASK = (1 << WORD_BITS) - 1
+
+# One statement: each that is run from here costs more than the search in the tree of its key.
+_SHARING = (
+    "SELECT word, own, other FROM words WHERE number IN (SELECT near.packed & :mask FROM json_each(:marks) AS mark"
+    " CROSS JOIN near WHERE near.packed BETWEEN mark.value AND mark.value + :mask)"
+)
 
 Rows = Iterator[tuple[int, str, int, int, str]]
 
@@ -114,14 +120,11 @@ def near(connection: Any, word: str) -> list[NearWord]:
 
 
 def _sharing_a_trace(connection: Any, word: str, most: int) -> list[tuple[str, int, int]]:
-    numbers: set[int] = set()
-    statement = "SELECT packed FROM near WHERE packed BETWEEN ? AND ?"
-    execute = connection.execute
-    for trace in mistakes.traces(word, most):
-        low = zlib.crc32(trace.encode()) << WORD_BITS
-        numbers.update([row[0] & _WORD_MASK for row in execute(statement, (low, low | _WORD_MASK))])
-    one = "SELECT word, own, other FROM words WHERE number = ?"
-    return [execute(one, (number,)).fetchone() for number in numbers]
+    marks = ",".join([str(zlib.crc32(trace.encode()) << WORD_BITS) for trace in mistakes.traces(word, most)])
+    found: list[tuple[str, int, int]] = connection.execute(
+        _SHARING, {"marks": f"[{marks}]", "mask": _WORD_MASK}
+    ).fetchall()
+    return found
 
 
 def _after(start: str) -> str:
