@@ -24,6 +24,7 @@ from vaguemestre.enrolment.enrol import personal_account
 from vaguemestre.enrolment.notices import Notices
 from vaguemestre.errors import StorageFailure, VaguemestreError
 from vaguemestre.identity import known_places, sessions
+from vaguemestre.identity.client_certificates import StandingFailure
 from vaguemestre.identity.flows import NoFlowError
 from vaguemestre.identity.model import Means, NotPermittedError, Person, RefusedIdentityError
 from vaguemestre.identity.oidc import FlowError, SignInStoppedError
@@ -108,6 +109,7 @@ _STATUS: tuple[tuple[type[VaguemestreError], int], ...] = (
     (NoFlowError, 400),
     (UnknownAccountError, 404),
     (ProviderFailure, 503),
+    (StandingFailure, 503),
     (VaguemestreError, 409),
 )
 

@@ -68,7 +68,7 @@ class SignInDesk:
             "state": flow.state,
             "nonce": flow.nonce,
             "verifier": flow.verifier,
-            "next": _own(query.get("next", "")),
+            "next": own_path(query.get("next", "")),
         }
         secret = await self._door.database.write_async(flows.keep, "pro-sante-connect", kept)
         response = RedirectResponse(url, 303)
@@ -199,7 +199,7 @@ class SignInDesk:
         self._recorder.record(f"web {refused.rule} {asked.network}", entry)
 
 
-def _own(path: str) -> str:
+def own_path(path: str) -> str:
     """A path of ours to go to; anything else, another site's above all, is the first page."""
     good = path.startswith("/") and not path.startswith(("//", "/\\")) and path.isprintable() and len(path) < 200
     return path if good and "\\" not in path else "/"
