@@ -125,7 +125,7 @@ def application(
     if registers is not None:
         rules = Rules(config.enrolment.domains, config.enrolment.terms)
         routes += EnrolmentDesk(door, registers, rules, notices).routes()
-    return Starlette(routes=[*routes, *static.routes(site.name)])
+    return Starlette(routes=[*routes, *static.routes(site.name, cards=cards is not None)])
 
 
 def _cards(config: Config, door: Door, judging: Judge) -> CertificateDesk | None:

@@ -89,6 +89,13 @@ def test_a_card_signs_its_person_in(space: TrustSpace, operator: Operator, origi
     assert [entry.facts["means"] for entry in operator.journal("sign-in")][-1] == "certificate"
 
 
+def test_the_page_offers_it_where_it_is(operator: Operator, origin: str) -> None:
+    with Browser(origin) as browser:
+        page, script = browser.client.get("/"), browser.client.get("/pages/page.js")
+    assert '<main id="main" data-cards' in page.text
+    assert "Utiliser ma carte CPS" in script.text
+
+
 def test_a_card_opens_no_mailbox(space: TrustSpace, operator: Operator, origin: str) -> None:
     with Browser(origin) as browser:
         _come_back(browser, _show(space, _leave(browser), space.issue(CARD, "card")))
