@@ -478,7 +478,7 @@ async def _operator(config: Config, entrance: Entrance) -> AsyncIterator[dict[st
                 _mail_programs(config, entrance, stores, trusted, judging, delivery.wake, indexer) as ports,
                 _ldap(config, stores, judging) as directory_ports,
                 _publishing(config, stores),
-                _web(config, stores) as port,
+                _web(config, stores, judging) as port,
                 directory_parts.http(config, judging, Recorder(stores.database)) as directory_port,
             ):
                 yield {**ports, **directory_ports, **port, **directory_port}
@@ -495,8 +495,8 @@ async def _operator(config: Config, entrance: Entrance) -> AsyncIterator[dict[st
 
 
 @contextlib.asynccontextmanager
-async def _web(config: Config, stores: Stores) -> AsyncIterator[dict[str, int]]:
-    """Serve browsers, where that is configured; gives the port."""
+async def _web(config: Config, stores: Stores, judging: Judge) -> AsyncIterator[dict[str, int]]:
+    """Serve browsers, where that is configured; gives the ports."""
     if config.web is None:
         yield {}
         return
@@ -505,8 +505,8 @@ async def _web(config: Config, stores: Stores) -> AsyncIterator[dict[str, int]]:
     identity = config.identity
     trusting = updater.tls_context(_authorities(identity.authorities)) if identity.authorities else None
     secret = _client_secret(identity) if identity.authorize or identity.discovery else ""
-    async with web(config, stores.database, stores.blobs, secret, trusting) as port:
-        yield {"web": port}
+    async with web(config, stores.database, stores.blobs, judging, secret, trusting) as ports:
+        yield ports
 
 
 @contextlib.asynccontextmanager

@@ -228,10 +228,12 @@ class Publication(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Web(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What people reach with a browser. `origin` as they type it; over http on this machine only. Times in seconds.
 
-    `name` is how the operator is called on screens and in its letters.
+    `name` is how the operator is called on screens and in its letters. `listen_certificates` is a second port, over HTTPS that
+    asks for certificates, where people with a card sign in; empty: none.
     """
 
     listen: str = "0.0.0.0:443"
+    listen_certificates: str = ""
     origin: str = ""
     name: str = "Messagerie sécurisée de santé"
     idle: Seconds = 3600

@@ -31,8 +31,10 @@ from vaguemestre.identity.provider import Provider
 from vaguemestre.identity.sessions import Limits
 from vaguemestre.identity.tokens import ProviderFailure
 from vaguemestre.jobs import Job
+from vaguemestre.protocols.tls import mail_program_context
 from vaguemestre.servers.http import HttpServer, server_context
 from vaguemestre.servers.web import static
+from vaguemestre.servers.web.certificates import CertificateDesk
 from vaguemestre.servers.web.door import Door
 from vaguemestre.servers.web.enrolment import EnrolmentDesk
 from vaguemestre.servers.web.own import OwnDesk
@@ -40,6 +42,7 @@ from vaguemestre.servers.web.sign_in import BACK, SignInDesk
 from vaguemestre.storage import durability
 from vaguemestre.storage.blobs import BlobStore
 from vaguemestre.storage.database import Database
+from vaguemestre.trust.judge import Judge
 
 _HOUR_S, _DAY_S = 3600.0, 86_400.0
 _HERE = ("localhost", "127.0.0.1", "::1")
@@ -48,9 +51,9 @@ _log = log.get("web")
 
 @contextlib.asynccontextmanager
 async def web(
-    config: Config, database: Database, blobs: BlobStore, secret: str, trusting: ssl.SSLContext | None
-) -> AsyncIterator[int]:
-    """Serve browsers; gives the port. `secret` is ours at the provider of identity, whose certificates `trusting` judges."""
+    config: Config, database: Database, blobs: BlobStore, judging: Judge, secret: str, trusting: ssl.SSLContext | None
+) -> AsyncIterator[dict[str, int]]:
+    """Serve browsers; gives the ports. `secret` is ours at the provider of identity, whose certificates `trusting` judges."""
     assert config.web is not None  # noqa: S101 - the caller checked
     own, site = config.web, _site(config.web)
     tls = None
@@ -63,7 +66,14 @@ async def web(
     door = Door(database, own.origin, limits, notices=notices)
     provider = await _provider(config, secret, trusting)
     registers = directory_parts.registers(config) if config.enrolment.domains else None
-    server = HttpServer(application(config, door, site, notices, provider, registers, blobs), *address(own.listen), tls)
+    cards = _cards(config, door, judging)
+    web_app = application(config, door, site, notices, provider, registers, blobs, cards)
+    servers = {"web": HttpServer(web_app, *address(own.listen), tls)}
+    if cards is not None:
+        assert config.tls is not None  # noqa: S101 - `_cards` checked
+        asking = mail_program_context(config.tls.certificate, config.tls.key)
+        listener = Starlette(routes=cards.listener_routes())
+        servers["certificates"] = HttpServer(listener, *address(own.listen_certificates), asking)
 
     async def forget() -> None:
         await database.write_async(sessions.forget, limits)
@@ -82,14 +92,15 @@ async def web(
     work = [Job("forget sessions that ended", _HOUR_S, forget)]
     if registers is not None:
         work.append(Job("follow the register", _DAY_S, follow))
-    port = await server.start()
+    ports = {name: await server.start() for name, server in servers.items()}
     forgetting = asyncio.create_task(jobs.run(work))
     try:
-        yield port
+        yield ports
     finally:
         forgetting.cancel()
         await asyncio.wait([forgetting])
-        await server.stop()
+        for server in servers.values():
+            await server.stop()
         if provider is not None:
             await provider.close()
         if registers is not None:
@@ -104,14 +115,28 @@ def application(
     provider: OpenIdClient | None,
     registers: Registers | None,
     blobs: BlobStore,
+    cards: CertificateDesk | None = None,
 ) -> Starlette:
     """The HTTP face."""
     sign_in = SignInDesk(door, site, Recorder(door.database), provider)
-    routes = [*sign_in.routes(), *OwnDesk(door, sign_in, site, notices, blobs.ring).routes()]
+    routes = [*sign_in.routes(), *OwnDesk(door, sign_in, site, blobs.ring).routes()]
+    if cards is not None:
+        routes += cards.routes()
     if registers is not None:
         rules = Rules(config.enrolment.domains, config.enrolment.terms)
         routes += EnrolmentDesk(door, registers, rules, notices).routes()
-    return Starlette(routes=[*routes, *static.routes(site.name)])
+    return Starlette(routes=[*routes, *static.routes(site.name, cards=cards is not None)])
+
+
+def _cards(config: Config, door: Door, judging: Judge) -> CertificateDesk | None:
+    """Who lets people in by their card, or None where no port asks for certificates. Raises ConfigurationError."""
+    own = config.web
+    if own is None or not own.listen_certificates:
+        return None
+    if config.tls is None:
+        raise ConfigurationError("[web] needs the certificate of [tls].", "[web] demande le certificat de [tls].")
+    host, port = urlsplit(own.origin).hostname, address(own.listen_certificates)[1]
+    return CertificateDesk(door, judging, Recorder(door.database), f"https://{host}:{port}")
 
 
 def _site(web_: Web) -> Site:

@@ -3,12 +3,14 @@
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from email import message_from_bytes
 from email.policy import default
 from pathlib import Path
 from typing import Any
 
 import httpx
+import pyotp
 import pytest
 
 from simulators.authenticator import Authenticator
@@ -283,12 +285,7 @@ def test_a_sign_in_from_elsewhere_is_told_by_a_letter_once(
     address = _enrol(browser, theirs)
     device = Authenticator(origin=origin)
     browser.add_passkey(device)
-
-    def letters() -> list[str]:
-        sources = [operator.content(each) for each in operator.messages(address.partition("@")[0])]
-        return [message_from_bytes(each, policy=default).get_content() for each in sources]
-
-    before = len(letters())
+    before = len(_letters(operator, address))
     for name, source, told in (
         ("Mozilla/5.0 (X11; Linux) Firefox", "127.0.0.1", 0),  # the browser that enrolled
         ("Mozilla/5.0 (X11; Linux) Firefox/150", "127.0.9.9", 0),  # updated, with another address of the same network
@@ -298,8 +295,8 @@ def test_a_sign_in_from_elsewhere_is_told_by_a_letter_once(
     ):
         with Browser(origin, name, address=source) as other:
             assert other.touch(device).status_code == 200
-        assert len(letters()) == before + told, (name, source)
-    told_last, told_first = letters()[:2]
+        assert len(_letters(operator, address)) == before + told, (name, source)
+    told_last, told_first = _letters(operator, address)[:2]
     assert "127.9.0.1" in told_last
     assert "Chrome, Windows" in told_first
     assert "://" not in told_first  # nobody learns to click on such a thing
@@ -353,6 +350,27 @@ def test_a_practices_mailbox_and_its_secretary(browser: Browser, operator: Opera
         assert (forwarded.status_code, forwarded.json()["error"]) == (409, "Invitation")
 
 
+def test_no_token_of_the_provider_reaches_the_browser_or_the_store(
+    browser: Browser, operator: Operator, theirs: Pretend
+) -> None:
+    left = browser.client.get("/sign-in/pro-sante-connect")
+    answer = theirs.choose(left.headers["location"])
+    came = browser.client.get("/sign-in/back", params=answer)
+    assert came.status_code == 303
+    shown = " ".join(f"{name}: {value}" for name, value in came.headers.multi_items()) + came.text
+    kept = operator.read(
+        lambda connection: [
+            str(tuple(row))
+            for table in ("web_sessions", "sign_in_flows", "persons", "journal")
+            for row in connection.exec_driver_sql(f"SELECT * FROM {table}")
+        ]
+    )
+    assert any(CLAIRE in row for row in kept)
+    for text in (shown, *kept):
+        assert "eyJ" not in text  # how a token begins
+        assert answer["code"] not in text
+
+
 def test_a_phone_confirms_a_sign_in(browser: Browser, operator: Operator, theirs: Pretend) -> None:
     asked = browser.post("/api/sign-in/phone", {"rpps": CLAIRE[1:]}, 202)
     assert len(asked["message"]) == 2
@@ -378,6 +396,111 @@ def test_an_outage_of_pro_sante_connect_is_said_and_passkeys_still_serve(
         theirs.quirks()
     with Browser(browser.origin) as phone:
         assert phone.touch(device).status_code == 200
+
+
+def _letters(operator: Operator, address: str) -> list[str]:
+    sources = [operator.content(each) for each in operator.messages(address.partition("@")[0])]
+    return [message_from_bytes(each, policy=default).get_content() for each in sources]
+
+
+def test_a_copied_passkey_serves_nobody_and_its_person_is_told(
+    browser: Browser, operator: Operator, theirs: Pretend, origin: str
+) -> None:
+    address = _enrol(browser, theirs)
+    device = Authenticator(origin=origin)
+    browser.add_passkey(device, "Clé bleue")
+    copy = replace(device)
+    with Browser(origin) as phone, Browser(origin) as thief:
+        assert phone.touch(device).status_code == 200
+        assert thief.touch(copy).status_code == 401
+        assert thief.cookie == ""
+        assert phone.touch(device).status_code == 401
+    assert "Une copie de votre clé d'accès « Clé bleue »" in _letters(operator, address)[0]
+    assert sum("Une copie" in each for each in _letters(operator, address)) == 1
+
+
+def test_a_one_time_code_serves_once(browser: Browser, operator: Operator, theirs: Pretend) -> None:
+    browser.sign_in(theirs)
+    made = browser.post("/api/one-time-codes", {})
+    codes = pyotp.TOTP(made["secret"].replace(" ", ""))
+    now = time.time()
+    assert browser.ask("POST", "/api/one-time-codes/confirmation", {"code": codes.at(now)}).status_code == 204
+    for code, status in ((codes.at(now), 401), (codes.at(now + 30), 204), (codes.at(now + 30), 401)):
+        assert browser.ask("POST", "/api/session/proof", {"code": code}).status_code == status
+
+
+def test_proving_again_leaves_a_copied_cookie_worthless(
+    browser: Browser, operator: Operator, theirs: Pretend, origin: str
+) -> None:
+    browser.sign_in(theirs)
+    device = Authenticator(origin=origin)
+    browser.add_passkey(device)
+    code = browser.post("/api/recovery-codes")["codes"][0]
+    for prove in (
+        lambda: browser.touch(device),
+        lambda: browser.ask("POST", "/api/session/proof", {"code": code}),
+    ):
+        stolen = browser.cookie
+        assert prove().is_success
+        assert browser.get("/api/session")["national_id"] == CLAIRE
+        with Browser(origin) as thief:
+            thief.client.cookies.set("session", stolen)
+            assert thief.ask("GET", "/api/session").status_code == 401
+
+
+def test_a_passkey_made_for_somebody_is_registered_by_nobody_else(
+    browser: Browser, operator: Operator, theirs: Pretend, origin: str
+) -> None:
+    """A challenge is of the browser that asked for it: what answers it elsewhere is worth nothing."""
+    browser.sign_in(theirs)
+    device = Authenticator(origin=origin)
+    answer = device.make(browser.post("/api/passkeys/options", {}, 200))
+    with Browser(origin) as other:
+        other.sign_in(theirs, KARIM)
+        other.post("/api/passkeys/options", {}, 200)
+        refused = other.ask("POST", "/api/passkeys", {"name": "x", "credential": answer})
+        assert refused.status_code == 401
+        assert other.get("/api/passkeys") == []
+    assert browser.ask("POST", "/api/passkeys", {"name": "x", "credential": answer}).status_code == 201
+
+
+@pytest.mark.parametrize("end", ["suspend", "sign-out"])
+def test_sessions_end_with_what_the_operator_ends(
+    browser: Browser, operator: Operator, theirs: Pretend, end: str
+) -> None:
+    from vaguemestre.enrolment import lifecycle
+    from vaguemestre.identity.permissions import ADMINISTRATOR
+    from vaguemestre.mailstore import sharing
+
+    address = _enrol(browser, theirs)
+    with Browser(browser.origin) as other:
+        other.sign_in(theirs, KARIM)
+        operator.write(lifecycle.suspend if end == "suspend" else sharing.sign_out, address, ADMINISTRATOR)
+        assert browser.ask("GET", "/api/session").status_code == 401
+        assert other.ask("GET", "/api/session").status_code == 200
+
+
+def test_who_fails_makes_nobody_else_wait(browser: Browser, operator: Operator, theirs: Pretend) -> None:
+    """Credential stuffing locks nobody out: the waits are of who fails."""
+    browser.sign_in(theirs)
+    code = browser.post("/api/recovery-codes")["codes"][0]
+    with Browser(browser.origin) as other:
+        other.sign_in(theirs, KARIM)
+        for _ in range(4):
+            assert other.ask("POST", "/api/session/proof", {"code": "000000"}).status_code == 401
+        began = time.monotonic()
+        assert browser.ask("POST", "/api/session/proof", {"code": code}).status_code == 204
+        assert time.monotonic() - began < 0.5
+
+
+def test_an_unknown_invitation_is_refused_as_a_used_one_is(
+    browser: Browser, operator: Operator, theirs: Pretend
+) -> None:
+    answers = [
+        browser.ask("POST", "/api/invitations/take-up", {"secret": secret, "name": "Un Autre"})
+        for secret in ("", "x" * 43, "é" * 300)
+    ]
+    assert {(each.status_code, each.text) for each in answers} == {(409, answers[0].text)}
 
 
 def test_large_and_broken_requests_are_refused(browser: Browser, operator: Operator) -> None:

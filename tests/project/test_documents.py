@@ -60,11 +60,44 @@ def test_every_command_is_in_both_readmes() -> None:
 def test_every_test_named_exists() -> None:
     missing = []
     for path in documents():
-        for named, function in re.findall(r"(tests/[\w./-]*\w)(?:::(\w+))?", text(path)):
+        named = ""
+        for file_named, function in re.findall(r"(tests/[\w./-]*\w)?(?:(?:(?<=[\w`])::)(\w+))?", text(path)):
+            named = file_named or named  # `::test_x` alone is of the file before
             file = ROOT / named
-            if not file.exists() or (function and function not in names_of(file)):
+            if not file.exists() or (
+                (file_named or function.startswith("test_")) and function and function not in names_of(file)
+            ):
                 missing.append((short(path), named, function))
     assert missing == []
+
+
+def test_each_requirement_of_the_asvs_page_is_judged_and_shown() -> None:
+    """Levels 1 and 2 of chapters 6 to 9, and of 10 what a client and a resource server must do: each once, none forgotten."""
+    counts = {
+        "6.1": 3, "6.2": 12, "6.3": 4, "6.4": 4, "6.5": 5, "6.6": 3, "6.8": 4, "7.1": 3, "7.2": 4, "7.3": 2, "7.4": 5, "7.5": 2,
+        "7.6": 2, "8.1": 2, "8.2": 3, "8.3": 1, "8.4": 1, "9.1": 3, "9.2": 4, "10.1": 2, "10.2": 2, "10.3": 4, "10.5": 5,
+    }  # fmt: skip
+    wanted = {f"{section}.{number}" for section, count in counts.items() for number in range(1, count + 1)}
+    found: list[str] = []
+    page = text(ROOT / "docs" / "asvs.md")
+    rows = re.findall(
+        r"^\| (\d+\.\d+)\.(\d+)(?: to \d+\.\d+\.(\d+))? ([^|]*)\| ([^|]*) \| (.*) \|$", page, re.MULTILINE
+    )
+    for section, first, last, what, verdict, shown in rows:
+        assert verdict in ("met", "partial", "not met", "n/a"), (section, first)
+        if "(level 3)" not in what:
+            found += [f"{section}.{number}" for number in range(int(first), int(last or first) + 1)]
+        elsewhere = re.search(
+            r"\b(above|the same|there are none|library|without any|as \d+\.\d+\.\d+)\b|`an?_\w+`", shown
+        )
+        assert verdict in ("n/a", "not met") or "tests/" in shown or elsewhere or verdict == "partial", (section, first)
+    assert sorted(found) == sorted(wanted)
+
+
+def test_the_scenarios_of_the_asvs_page_are_played() -> None:
+    named = set(re.findall(r"`(an?_\w+|another_\w+|what_was_\w+)`", text(ROOT / "docs" / "asvs.md")))
+    assert named
+    assert named <= set(names_of(ROOT / "tests" / "simulators" / "openid_scenarios.py"))
 
 
 def test_every_link_between_documents_leads_somewhere() -> None:

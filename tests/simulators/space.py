@@ -204,11 +204,11 @@ def _toml(top: dict[str, Any], tables: dict[str, dict[str, Any]]) -> str:
 def _table(name: str, values: dict[str, Any]) -> list[str]:
     inner = {key: value for key, value in values.items() if isinstance(value, dict)}
     plain = {key: value for key, value in values.items() if key not in inner}
-    lines = [f"[{name}]", *(f"{_key(key)} = {json.dumps(value)}" for key, value in plain.items())]
+    lines = [f"[{name}]", *(f"{_toml_key(key)} = {json.dumps(value)}" for key, value in plain.items())]
     for key, table in inner.items():
         lines += _table(f"{name}.{key}", table)
     return lines
 
 
-def _key(name: str) -> str:
+def _toml_key(name: str) -> str:
     return name if name.replace("_", "").replace("-", "").isalnum() and name.isascii() else json.dumps(name)

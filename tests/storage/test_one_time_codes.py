@@ -104,6 +104,14 @@ def test_recovery_codes_serve_once_each(database: Database, marie: Person) -> No
     assert not database.write(codes.use_recovery_code, paul.id, made[1])
 
 
+def test_recovery_codes_are_too_many_to_be_tried(database: Database, marie: Person) -> None:
+    made = database.write(codes.make_recovery_codes, marie, datetime.now(UTC))
+    letters = {letter for code in made for letter in code.replace("-", "")}
+    assert {len(code.replace("-", "")) for code in made} == {24}  # of five bits each
+    assert len(letters) > 24
+    assert letters <= set("0123456789abcdefghjkmnpqrstvwxyz")
+
+
 def test_new_recovery_codes_replace_the_former(database: Database, marie: Person) -> None:
     former = database.write(codes.make_recovery_codes, marie, AT)
     database.write(codes.make_recovery_codes, marie, AT)

@@ -153,8 +153,9 @@ def test_what_changes_how_one_signs_in_wants_a_fresh_proof(database: Database, w
     found = database.read(sessions.look, secret, LIMITS)
     assert found is not None
     assert not sessions.is_fresh(found[0], LIMITS)
-    database.write(sessions.prove_again, found[0])
-    found = database.read(sessions.look, secret, LIMITS)
+    renewed = database.write(sessions.prove_again, found[0])
+    assert not _stands(database, secret)  # not even for a moment
+    found = database.read(sessions.look, renewed, LIMITS)
     assert found is not None
     assert sessions.is_fresh(found[0], LIMITS)
 

@@ -29,6 +29,7 @@ from vaguemestre.storage.keys import Keyring
 STEP_S = 30
 _EITHER_SIDE = 1  # steps that a clock may be early or late
 _CODES = 10
+_LETTERS = 24  # of five bits: enough to stand as a plain digest (ASVS 5.0 §6.5.2)
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _READ_AS = str.maketrans({"-": "", " ": "", "o": "0", "i": "1", "l": "1"})
 
@@ -83,12 +84,12 @@ def remove(connection: sa.Connection, person: Person) -> None:
 def make_recovery_codes(connection: sa.Connection, person: Person, at: datetime) -> list[str]:
     """Ten new codes, to be shown once; any former ones serve no longer."""
     connection.execute(sa.delete(recovery_codes).where(recovery_codes.c.person_id == person.id))
-    made = ["".join(secrets.choice(_ALPHABET) for _ in range(16)) for _ in range(_CODES)]
+    made = ["".join(secrets.choice(_ALPHABET) for _ in range(_LETTERS)) for _ in range(_CODES)]
     now = clock.to_ms(at)
     rows = [{"person_id": person.id, "digest": _digest(person.id, each), "created_at": now} for each in made]
     connection.execute(sa.insert(recovery_codes), rows)
     _journal(connection, Event.RECOVERY_CODES, person, {"codes": _CODES})
-    return ["-".join(each[place : place + 4] for place in range(0, 16, 4)) for each in made]
+    return ["-".join(each[place : place + 4] for place in range(0, _LETTERS, 4)) for each in made]
 
 
 def use_recovery_code(connection: sa.Connection, person_id: int, code: str) -> bool:

@@ -59,7 +59,9 @@ class Passkey:
 
 
 class PasskeyRefusedError(RefusedIdentityError):
-    """This is nobody's passkey here, or proves nothing; `rule` says why, to the journal."""
+    """This is nobody's passkey here, or proves nothing; `rule` says why, to the journal; `copied` which was just found copied."""
+
+    copied: Passkey | None = None
 
 
 class PasskeyError(VaguemestreError):
@@ -170,7 +172,9 @@ def prove(
     if row.sign_count and proved.new_sign_count <= row.sign_count:
         connection.execute(theirs.values(cloned=True))
         _journal(connection, Event.PASSKEY_END, passkey, {"why": "cloned"})
-        return PasskeyRefusedError("passkey-cloned")
+        refused = PasskeyRefusedError("passkey-cloned")
+        refused.copied = passkey
+        return refused
     connection.execute(theirs.values(sign_count=proved.new_sign_count, used_at=now_ms()))
     return passkey
 

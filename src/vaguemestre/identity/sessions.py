@@ -107,9 +107,12 @@ def advance(connection: sa.Connection, secret: str, network: str, limits: Limits
     return session, renewed
 
 
-def prove_again(connection: sa.Connection, session: Session) -> None:
-    """The person just proved who they are anew."""
-    connection.execute(sa.update(web_sessions).where(web_sessions.c.id == session.id).values(proved_at=now_ms()))
+def prove_again(connection: sa.Connection, session: Session) -> str:
+    """The person just proved who they are anew; returns the session's new secret: no former one serves any more."""
+    secret, now = secrets.token_urlsafe(32), now_ms()
+    changes = {"digest": _digest(secret), "former": b"", "rotated_at": now, "proved_at": now}
+    connection.execute(sa.update(web_sessions).where(web_sessions.c.id == session.id).values(**changes))
+    return secret
 
 
 def is_fresh(session: Session, limits: Limits) -> bool:

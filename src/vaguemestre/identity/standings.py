@@ -13,10 +13,10 @@ import sqlalchemy as sa
 from vaguemestre import ids
 from vaguemestre.evidence import journal
 from vaguemestre.evidence.entries import Entry, Event
-from vaguemestre.identity import permissions
+from vaguemestre.identity import permissions, sessions
 from vaguemestre.identity.model import Rights
 from vaguemestre.identity.permissions import Act, Actor, Part
-from vaguemestre.identity.tables import sign_outs
+from vaguemestre.identity.tables import grants, sign_outs
 from vaguemestre.storage.bulk import BulkSelect
 from vaguemestre.storage.database import announce
 
@@ -53,9 +53,15 @@ def look(connection: sa.Connection, account_ids: Sequence[int]) -> Standing:
 
 
 def sign_out(connection: sa.Connection, account_id: int, by: Actor) -> None:
-    """End every session of an account that has begun; people may sign in again. Raises NotPermittedError."""
+    """End every session of an account that has begun, in browsers those of all who may enter it too; they may sign in again.
+
+    Raises NotPermittedError.
+    """
     permissions.refuse(by, Act.STATE)
     connection.execute(sa.delete(sign_outs).where(sign_outs.c.account_id == account_id))
     connection.execute(sa.insert(sign_outs), {"account_id": account_id, "before": ids.next_id()})
     announce(connection, AccessChange(account_id))
+    theirs = sa.select(grants.c.person_id).where(grants.c.account_id == account_id)
+    for person_id in connection.execute(theirs).scalars().all():
+        sessions.end_all(connection, person_id)
     journal.append(connection, [Entry(Event.SIGN_OUT, ids.to_text(account_id), {"by": str(by.part)})])

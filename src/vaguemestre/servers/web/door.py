@@ -24,6 +24,7 @@ from vaguemestre.enrolment.enrol import personal_account
 from vaguemestre.enrolment.notices import Notices
 from vaguemestre.errors import StorageFailure, VaguemestreError
 from vaguemestre.identity import known_places, sessions
+from vaguemestre.identity.client_certificates import StandingFailure
 from vaguemestre.identity.flows import NoFlowError
 from vaguemestre.identity.model import Means, NotPermittedError, Person, RefusedIdentityError
 from vaguemestre.identity.oidc import FlowError, SignInStoppedError
@@ -108,6 +109,7 @@ _STATUS: tuple[tuple[type[VaguemestreError], int], ...] = (
     (NoFlowError, 400),
     (UnknownAccountError, 404),
     (ProviderFailure, 503),
+    (StandingFailure, 503),
     (VaguemestreError, 409),
 )
 
@@ -247,26 +249,28 @@ class Door:
         From where they never signed in before, they are told by a letter.
         """
 
+        where = f"{asked.device}, {asked.network}" if asked.device else asked.network
+
         def write(connection: Any) -> str:
             if asked.session is not None:
                 sessions.end(connection, asked.session.person.id, asked.session.id)
             if known_places.note(connection, person.id, asked.device, asked.network):
-                self._tell(connection, person, asked)
+                self.tell(
+                    connection,
+                    person,
+                    f"Une connexion à votre messagerie vient d'un appareil ou d'un réseau nouveau : {where}.",
+                    f"A sign-in to your mailbox came from a new device or network: {where}.",
+                )
             return sessions.begin(connection, person, means, asked.device, asked.network)[0]
 
         self.keep_session(response, await self.database.write_async(write))
         self.keep_flow(response, "")
 
-    def _tell(self, connection: Any, person: Person, asked: Asked) -> None:
+    def tell(self, connection: Any, person: Person, fr: str, en: str) -> None:
+        """A letter about how somebody signs in, to their own mailbox, where they have one."""
         account = personal_account(connection, person.national_id)
         if self.notices is not None and account is not None and account.state is not AccountState.CLOSED:
-            where = f"{asked.device}, {asked.network}" if asked.device else asked.network
-            self.notices.new_means(
-                connection,
-                account,
-                f"Une connexion à votre messagerie vient d'un appareil ou d'un réseau nouveau : {where}.",
-                f"A sign-in to your mailbox came from a new device or network: {where}.",
-            )
+            self.notices.new_means(connection, account, fr, en)
 
     def _set(self, response: Response, cookie: str, secret: str, seconds: int) -> None:
         # Lax: a person comes back from Pro Santé Connect's site with it; what changes anything is checked by origin.

@@ -11,10 +11,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from vaguemestre import clock, ids
-from vaguemestre.enrolment.enrol import personal_account
-from vaguemestre.enrolment.notices import Notices
 from vaguemestre.identity import grants, one_time_codes, passkeys, sessions, traces
-from vaguemestre.identity.model import Person, RefusedIdentityError, rights_text
+from vaguemestre.identity.model import RefusedIdentityError, rights_text
 from vaguemestre.identity.passkeys import Passkey, Site
 from vaguemestre.identity.permissions import Act, refuse
 from vaguemestre.identity.sessions import Session
@@ -32,8 +30,8 @@ _MOST_TRACES = 500
 class OwnDesk:
     """Answers people about their own means."""
 
-    def __init__(self, door: Door, sign_in: SignInDesk, site: Site, notices: Notices, ring: Keyring) -> None:
-        self._door, self._sign_in, self._site, self._notices, self._ring = door, sign_in, site, notices, ring
+    def __init__(self, door: Door, sign_in: SignInDesk, site: Site, ring: Keyring) -> None:
+        self._door, self._sign_in, self._site, self._ring = door, sign_in, site, ring
 
     def routes(self) -> list[Route]:
         """What this desk answers."""
@@ -81,17 +79,18 @@ class OwnDesk:
         """A second proof within a session, where no passkey is at hand: a code of an application, or of recovery."""
         session, code, at = asked.signed_in, asked.text("code"), clock.now()
 
-        def write(connection: sa.Connection) -> bool:
+        def write(connection: sa.Connection) -> str:
             good = one_time_codes.check(connection, self._ring, session.person.id, code, at)
             good = good or one_time_codes.use_recovery_code(connection, session.person.id, code)
-            if good:
-                sessions.prove_again(connection, session)
-            return good
+            return sessions.prove_again(connection, session) if good else ""
 
         async with self._door.attempt(f"person {session.person.id}", asked):
-            if not await self._door.database.write_async(write):
+            secret = await self._door.database.write_async(write)
+            if not secret:
                 raise RefusedIdentityError("code")
-        return Response(status_code=204)
+        response = Response(status_code=204)
+        self._door.keep_session(response, secret)
+        return response
 
     async def _sessions(self, asked: Asked) -> Response:
         session = asked.signed_in
@@ -121,7 +120,7 @@ class OwnDesk:
 
         def write(connection: sa.Connection) -> Passkey:
             made = passkeys.add(connection, self._site, person, challenge, answer, name)
-            self._tell(
+            self._door.tell(
                 connection,
                 person,
                 f"La clé d'accès « {made.name} » a été ajoutée à votre messagerie.",
@@ -185,7 +184,7 @@ class OwnDesk:
         def write(connection: sa.Connection) -> str:
             _, by = held(connection, address, person)
             made = sharing.add_app_password(connection, address, person.national_id, label, by)
-            self._tell(
+            self._door.tell(
                 connection,
                 person,
                 f"Un mot de passe d'application a été créé pour « {made.password.label} » ({address}).",
@@ -204,12 +203,6 @@ class OwnDesk:
 
         await self._door.database.write_async(write)
         return Response(status_code=204)
-
-    def _tell(self, connection: sa.Connection, person: Person, fr: str, en: str) -> None:
-        """A letter to somebody's own mailbox, where they have one."""
-        account = personal_account(connection, person.national_id)
-        if account is not None:
-            self._notices.new_means(connection, account, fr, en)
 
 
 def _account(account: Account, grant: grants.Grant) -> dict[str, Any]:

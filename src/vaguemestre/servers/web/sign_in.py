@@ -9,6 +9,7 @@ import secrets
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import sqlalchemy as sa
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
@@ -20,7 +21,7 @@ from vaguemestre.identity import flows, model, passkeys, persons, sessions
 from vaguemestre.identity.model import Means, NationalIdError, Person, RefusedIdentityError
 from vaguemestre.identity.oidc import Asked as Question
 from vaguemestre.identity.oidc import Flow, Granted, OpenIdClient
-from vaguemestre.identity.passkeys import PasskeyRefusedError, Site
+from vaguemestre.identity.passkeys import Passkey, PasskeyRefusedError, Site
 from vaguemestre.identity.tokens import ProviderFailure
 from vaguemestre.servers.limits import Allowance
 from vaguemestre.servers.web.door import Asked, Door, MalformedRequestError, TooManyRequestsError
@@ -67,7 +68,7 @@ class SignInDesk:
             "state": flow.state,
             "nonce": flow.nonce,
             "verifier": flow.verifier,
-            "next": _own(query.get("next", "")),
+            "next": own_path(query.get("next", "")),
         }
         secret = await self._door.database.write_async(flows.keep, "pro-sante-connect", kept)
         response = RedirectResponse(url, 303)
@@ -136,17 +137,33 @@ class SignInDesk:
         told_from = asyncio.get_running_loop().time() + _REFUSAL_S
         challenge = await self.answered(asked, "passkey")
         answer = asked.object("credential")
-        found = await self._door.database.write_async(passkeys.prove, self._site, challenge, answer)
+        found = await self._door.database.write_async(self._prove, challenge, answer)
         if isinstance(found, PasskeyRefusedError):
             self._record(found, asked, Means.PASSKEY)
             await asyncio.sleep(max(0.0, told_from - asyncio.get_running_loop().time()))
             raise found
         if asked.session is not None and asked.session.person.id == found.person.id:
-            await self._door.database.write_async(sessions.prove_again, asked.session)
-            return JSONResponse({"signed_in": True})
+            response = JSONResponse({"signed_in": True})
+            self._door.keep_session(
+                response, await self._door.database.write_async(sessions.prove_again, asked.session)
+            )
+            return response
         response = JSONResponse({"signed_in": True})
         await self._door.begin(asked, response, found.person, Means.PASSKEY)
         return response
+
+    def _prove(
+        self, connection: sa.Connection, challenge: bytes, answer: dict[str, Any]
+    ) -> Passkey | PasskeyRefusedError:
+        found = passkeys.prove(connection, self._site, challenge, answer)
+        if isinstance(found, PasskeyRefusedError) and found.copied is not None:
+            self._door.tell(
+                connection,
+                found.copied.person,
+                f"Une copie de votre clé d'accès « {found.copied.name} » a été présentée. Cette clé ne sert plus.",
+                f"A copy of your passkey “{found.copied.name}” was shown. This passkey serves no longer.",
+            )
+        return found
 
     async def _sign_out(self, asked: Asked) -> Response:
         session = asked.signed_in
@@ -182,7 +199,7 @@ class SignInDesk:
         self._recorder.record(f"web {refused.rule} {asked.network}", entry)
 
 
-def _own(path: str) -> str:
+def own_path(path: str) -> str:
     """A path of ours to go to; anything else, another site's above all, is the first page."""
     good = path.startswith("/") and not path.startswith(("//", "/\\")) and path.isprintable() and len(path) < 200
     return path if good and "\\" not in path else "/"

@@ -18,9 +18,9 @@ _HEADERS = {
 }
 
 
-def routes(operator: str) -> list[Route]:
-    """The pages, under the operator's name."""
-    held = _files(operator)
+def routes(operator: str, *, cards: bool = False) -> list[Route]:
+    """The pages, under the operator's name; `cards`: whether people may sign in with theirs."""
+    held = _files(operator, cards=cards)
 
     async def page(request: Request) -> Response:
         return _response("index.html", held)
@@ -32,11 +32,13 @@ def routes(operator: str) -> list[Route]:
     return [Route("/", page), Route("/invitation", page), Route("/pages/{name}", file)]
 
 
-def _files(operator: str) -> dict[str, bytes]:
+def _files(operator: str, *, cards: bool) -> dict[str, bytes]:
     folder = files("vaguemestre.servers.web") / "pages"
     found = {each.name: each.read_bytes() for each in folder.iterdir() if each.name.rpartition(".")[2] in _KINDS}
     name = operator.replace("&", "&amp;").replace("<", "&lt;").encode()
     found["index.html"] = found["index.html"].replace("Messagerie sécurisée de santé".encode(), name)
+    if cards:
+        found["index.html"] = found["index.html"].replace(b'<main id="main"', b'<main id="main" data-cards')
     return found
 
 

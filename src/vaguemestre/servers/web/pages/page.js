@@ -103,7 +103,8 @@ function welcome() {
     sheet(
       el("div", { class: "deeds" },
         el("a", { class: "deed", href: psc() }, "S'identifier avec Pro Santé Connect"),
-        window.PublicKeyCredential ? deed(["Utiliser ma clé d'accès"], async () => { await touch(); await start(); }, "quiet") : null),
+        window.PublicKeyCredential ? deed(["Utiliser ma clé d'accès"], async () => { await touch(); await start(); }, "quiet") : null,
+        "cards" in main.dataset ? el("a", { class: "quiet", href: "/sign-in/certificate?next=/" }, "Utiliser ma carte CPS") : null),
       el("p", { class: "lead", lang: "en" }, "Sign in with Pro Santé Connect the first time, with a touch every day after.")),
   );
 }
