@@ -344,3 +344,25 @@ def test_a_doubtful_identifier_is_taken_and_told(where: Place, tmp_path: Path) -
     assert [text for text, _ in summary.doubts.first] == [wrong]
     assert wrong in people(where)
     assert header
+
+
+def test_a_structure_is_below_its_legal_entity_where_that_is_one_of_the_register(where: Place, tmp_path: Path) -> None:
+    paths = made(tmp_path / "files")
+    header, *body = lines(of(paths, "Personne_activite"))
+    legal, finess = header.index("Numéro FINESS établissement juridique"), header.index("Numéro FINESS site")
+    child = next(line for line in body if line[finess] and line[legal] and line[finess] != line[legal])
+    parent = next(line for line in body if line[finess] and line[finess] != child[finess])
+
+    def below(lines_: list[str]) -> list[str]:
+        cut = [line.split("|") for line in lines_]
+        for line in cut:
+            if line[finess] == child[finess]:
+                line[legal] = parent[finess]
+        return ["|".join(line) for line in cut]
+
+    importation.run(where, paths)
+    joined = [changed(path, tmp_path / "joined", below if "activite" in path.name else list) for path in paths]
+    for files_, expected in ((joined, True), (paths, False)):
+        importation.run(where, files_)
+        found = {each.finess: each for each in rows(where, tables.organizations) if each.finess}
+        assert (found[child[finess]].parent_id == found[parent[finess]].id) is expected

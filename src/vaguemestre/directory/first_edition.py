@@ -128,6 +128,7 @@ def _addresses(built: Database, intake: Intake, progress: _Progress) -> None:
         return
     for index in tables.BEARERS:
         built.write(_index, index)
+    built.write(_analyze)
     intake.watch.begin("addresses", file.size)
     builder = built.read(AddressBuilder, progress.revision)
 
@@ -169,6 +170,12 @@ _STAGES: dict[str, Callable[[Database, Intake, _Progress], None]] = {
 
 def _index(connection: sa.Connection, index: sa.Index) -> None:
     connection.execute(sa.schema.CreateIndex(index, if_not_exists=True))
+
+
+def _analyze(connection: sa.Connection) -> None:
+    """Tell PostgreSQL how much there is: it takes a table that it knows nothing of for a small one."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("ANALYZE")
 
 
 def _count(connection: sa.Connection, intake: Intake) -> None:

@@ -234,14 +234,22 @@ def put(connection: sa.Connection, *things: Thing) -> None:
 
 def link_parents(connection: sa.Connection, revision: int) -> None:
     """Give the structures of that revision the legal entity that the register has for them."""
-    below, above = tables.organizations, tables.organizations.alias("above")
-    entity = (
-        sa.select(sa.func.min(above.c.id))
-        .where(above.c.finess == below.c.legal_finess, above.c.id != below.c.id)
-        .scalar_subquery()
+    places = tables.organizations
+    changed = (places.c.revision == revision, places.c.legal_finess != "", places.c.legal_finess != places.c.finess)
+    connection.execute(
+        places.update().where(places.c.revision == revision, places.c.parent_id.is_not(None)).values(parent_id=None)
     )
-    of_another = (below.c.legal_finess != "", below.c.legal_finess != below.c.finess)
-    connection.execute(below.update().where(below.c.revision == revision, *of_another).values(parent_id=entity))
+    # Found once for all, not for each: asked for the least number of one FINESS, PostgreSQL looks through all numbers.
+    above = places.alias("above")
+    entities = (
+        sa.select(above.c.finess, sa.func.min(above.c.id).label("id"))
+        .where(above.c.finess.in_(sa.select(places.c.legal_finess).where(*changed)))
+        .group_by(above.c.finess)
+        .subquery("entities")
+    )
+    connection.execute(
+        places.update().where(*changed, places.c.legal_finess == entities.c.finess).values(parent_id=entities.c.id)
+    )
 
 
 def index(connection: sa.Connection) -> None:
