@@ -429,6 +429,25 @@ def test_a_one_time_code_serves_once(browser: Browser, operator: Operator, their
         assert browser.ask("POST", "/api/session/proof", {"code": code}).status_code == status
 
 
+def test_each_change_of_means_is_told_by_a_letter(browser: Browser, operator: Operator, theirs: Pretend) -> None:
+    address = _enrol(browser, theirs)
+    made = browser.add_passkey(Authenticator(origin=browser.origin))
+    secret = browser.post("/api/one-time-codes", {})["secret"].replace(" ", "")
+    confirmed = browser.ask("POST", "/api/one-time-codes/confirmation", {"code": pyotp.TOTP(secret).now()})
+    assert confirmed.status_code == 204
+    assert browser.ask("DELETE", "/api/one-time-codes").status_code == 204
+    assert browser.ask("DELETE", f"/api/passkeys/{made['id']}").status_code == 204
+    told = (
+        "clé d'accès a été supprimée",
+        "usage unique a été retirée",
+        "usage unique a été ajoutée",
+        "» a été ajoutée",
+    )
+    letters = _letters(operator, address)
+    assert [words in letter for words, letter in zip(told, letters, strict=False)] == [True] * 4
+    assert len(letters) == 5  # and the welcome
+
+
 def test_proving_again_leaves_a_copied_cookie_worthless(
     browser: Browser, operator: Operator, theirs: Pretend, origin: str
 ) -> None:

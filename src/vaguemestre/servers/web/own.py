@@ -1,7 +1,7 @@
 """What people see and change of their own: who they are here, their sessions, passkeys, codes, and devices of mail programs.
 
 Kept true: everybody sees and changes their own only; what adds a way to sign in wants a fresh proof, and its holder is told by a
-letter; a secret is shown once, in the answer that made it.
+letter, as of what is taken away; a secret is shown once, in the answer that made it.
 """
 
 from typing import Any
@@ -136,7 +136,18 @@ class OwnDesk:
         return Response(status_code=204)
 
     async def _revoke_passkey(self, asked: Asked) -> Response:
-        await self._door.database.write_async(passkeys.revoke, asked.person.id, asked.number("id"))
+        person, number = asked.person, asked.number("id")
+
+        def write(connection: sa.Connection) -> None:
+            passkeys.revoke(connection, person.id, number)
+            self._door.tell(
+                connection,
+                person,
+                "Une clé d'accès a été supprimée de votre messagerie.",
+                "A passkey was removed from your mailbox.",
+            )
+
+        await self._door.database.write_async(write)
         return Response(status_code=204)
 
     async def _make_codes(self, asked: Asked) -> Response:
@@ -144,13 +155,36 @@ class OwnDesk:
         return JSONResponse({"secret": made.text, "uri": made.uri}, 201)
 
     async def _confirm_codes(self, asked: Asked) -> Response:
-        code, at = asked.text("code"), clock.now()
-        if not await self._door.database.write_async(one_time_codes.confirm, self._ring, asked.person, code, at):
+        person, code, at = asked.person, asked.text("code"), clock.now()
+
+        def write(connection: sa.Connection) -> bool:
+            good = one_time_codes.confirm(connection, self._ring, person, code, at)
+            if good:
+                self._door.tell(
+                    connection,
+                    person,
+                    "Une application de codes à usage unique a été ajoutée à votre messagerie.",
+                    "An application for one-time codes was added to your mailbox.",
+                )
+            return good
+
+        if not await self._door.database.write_async(write):
             raise RefusedIdentityError("code")
         return Response(status_code=204)
 
     async def _remove_codes(self, asked: Asked) -> Response:
-        await self._door.database.write_async(one_time_codes.remove, asked.person)
+        person = asked.person
+
+        def write(connection: sa.Connection) -> None:
+            one_time_codes.remove(connection, person)
+            self._door.tell(
+                connection,
+                person,
+                "Votre application de codes à usage unique a été retirée de votre messagerie.",
+                "Your application for one-time codes was removed from your mailbox.",
+            )
+
+        await self._door.database.write_async(write)
         return Response(status_code=204)
 
     async def _recovery_codes(self, asked: Asked) -> Response:
