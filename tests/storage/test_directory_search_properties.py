@@ -8,6 +8,7 @@ import random
 import signal
 import subprocess
 import sys
+import time
 import tempfile
 import unicodedata
 from pathlib import Path
@@ -197,23 +198,27 @@ print("done", flush=True)
 """
 
 
+def _built(folder: Path, patience: float) -> tuple[float, bool]:
+    """A build in a process of its own, killed once it lasted so many seconds: how long it did, and whether it was killed."""
+    command = [sys.executable, "-c", _BUILD, str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=os.environ, text=True) as run:
+        assert run.stdout is not None
+        assert run.stdout.readline() == "begun\n"
+        began = time.monotonic()
+        try:
+            run.wait(patience)
+        except subprocess.TimeoutExpired:
+            run.send_signal(signal.SIGKILL)
+        return time.monotonic() - began, run.wait() != 0
+
+
 def test_a_build_that_is_killed_leaves_the_former_index(tmp_path: Path) -> None:
     chance = random.Random(5)
     with searched(Place(tmp_path / "register", KEY), tmp_path, practitioner(1, "DUPONT")) as search:
         build(search.place, *(practitioner(number, f"MARTIN {number}") for number in range(1, 1500)))
-        killed = 0
+        lasts, killed = _built(tmp_path, 60)[0], 0
         for _ in range(6):
-            run = subprocess.Popen(
-                [sys.executable, "-c", _BUILD, str(tmp_path)], stdout=subprocess.PIPE, env=os.environ, text=True
-            )
-            assert run.stdout is not None
-            assert run.stdout.readline() == "begun\n"
-            try:
-                run.wait(chance.uniform(0.02, 0.25))
-            except subprocess.TimeoutExpired:
-                run.send_signal(signal.SIGKILL)
-            killed += run.wait() != 0
-            run.stdout.close()
+            killed += _built(tmp_path, lasts * chance.uniform(0.1, 0.8))[1]
             answer = search("dupont") or search("martin")
             assert answer, "neither the former index nor the new one"
         assert killed, "no build was killed: the test says nothing"
