@@ -8,8 +8,8 @@ import random
 import signal
 import subprocess
 import sys
-import time
 import tempfile
+import time
 import unicodedata
 from pathlib import Path
 
