@@ -12,7 +12,7 @@ from simulators.openid_provider import AUDIENCE, PERSON, OpenIdProvider
 from simulators.operators import Operator, OperatorFactory
 from simulators.patience import until
 from simulators.space import SOUTH, TrustSpace
-from vaguemestre import app as composition
+from vaguemestre import mail_parts
 from vaguemestre.identity.client_certificates import Presented
 from vaguemestre.identity.permissions import ADMINISTRATOR
 from vaguemestre.mailstore import accounts, sharing
@@ -195,7 +195,7 @@ def test_a_suspended_account_sends_no_more_even_within_a_message(south: Operator
 def test_who_does_not_sign_in_keeps_no_place_whatever_it_says(
     operator: OperatorFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(composition, "ServerLimits", partial(ServerLimits, stranger=1.0))
+    monkeypatch.setattr(mail_parts, "ServerLimits", partial(ServerLimits, stranger=1.0))
     monkeypatch.setattr(listener, "_SWEEP_S", 0.05)
     listen = {"listen": "127.0.0.1:0", "listen_tls": ""}
     south = operator(SOUTH, ("claire",), submission=listen, identity={"app_passwords": True}).start()

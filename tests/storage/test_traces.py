@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -93,7 +94,7 @@ def test_what_the_store_refuses_is_kept_for_the_next_time(people: People, monkey
     tries: list[int] = []
     right = traces.append
 
-    def append(connection: sa.Connection, parts: list[list[traces._Row]]) -> list[None]:
+    def append(connection: sa.Connection, parts: list[list[Any]]) -> list[None]:
         tries.append(sum(map(len, parts)))
         if len(tries) < 4:
             raise StorageFailure("The disk is full.")
