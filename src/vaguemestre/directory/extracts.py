@@ -13,6 +13,7 @@ Rules:
 import re
 import tempfile
 import zipfile
+import zlib
 from bisect import bisect_left
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -42,6 +43,8 @@ _STEP = 128 << 10  # octets read at a time of each of the many files that this m
 _MOST_MEMBERS = 1000
 _PART = 1000  # lines held together
 _MOST_TOLD = 1000
+# What the library raises for a damaged zip; for a compression it does not know, NotImplementedError; if encrypted, RuntimeError.
+_BROKEN = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError)
 _CONTROLS = bytes(set(range(32)) - {10}) + b"\x7f"
 
 
@@ -163,7 +166,7 @@ def _unpack(path: Path, scratch: Path, passed_over: list[str]) -> list[Extract]:
                         passed_over.append(f"{name}: {error.en}")
                         continue
                     found.append(_extract(name, _copy(header, file, member, name, scratch)))
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, zipfile.zlib.error) as error:  # type: ignore[attr-defined]
+    except _BROKEN as error:
         raise ExtractionError(
             f"{path.name} cannot be unpacked: {error}.", f"{path.name} ne peut pas être décompressé : {error}."
         ) from error

@@ -172,13 +172,3 @@ class Address:
     active: bool
     origin: Origin
     revision: int
-
-
-@dataclass(frozen=True, slots=True)
-class Revision:
-    """One change of the register as a whole: an import, or a batch an operator published. `at` is UTC milliseconds."""
-
-    id: int
-    at: int
-    origin: Origin
-    stamp: str  # of an extraction: AAAAMMJJhhmm, as its files are named

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from vaguemestre import clock, ids
+from vaguemestre import clock
 from vaguemestre.identity import grants, one_time_codes, passkeys, sessions, traces
 from vaguemestre.identity.model import RefusedIdentityError, rights_text
 from vaguemestre.identity.passkeys import Passkey, Site
@@ -277,7 +277,6 @@ def _session(session: Session, current: Session) -> dict[str, Any]:
 def _passkey(passkey: Passkey) -> dict[str, Any]:
     return {
         "id": str(passkey.id),
-        "number": ids.to_text(passkey.id),
         "name": passkey.name,
         "synced": passkey.synced,
         "cloned": passkey.cloned,
